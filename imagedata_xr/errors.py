@@ -1,0 +1,182 @@
+"""
+The errors and warnings of the package: one tree, so that callers catch one root.
+
+ImagedataError
+├── SourceError (OSError)            a path, URL or object that cannot be listed or read
+│   └── SourceNotFoundError (FileNotFoundError)
+├── NoImagesError (ValueError)       readable, but no image in it
+├── FormatError (ValueError)         a damaged or contradictory file
+│   └── PixelError                   its pixels cannot be decoded
+├── OptionError (ValueError)         an argument that means nothing
+├── SortError (ValueError)           frames that make no complete grid
+│   ├── MultipleSeriesError          several series where one is meant
+│   ├── MultipleStacksError          several orientations, sizes or components in one series
+│   ├── IncompleteGridError          frames missing or double in the grid
+│   └── DuplicateFrameError          one SOP Instance UID with different contents
+├── GeometryError (ValueError)       no (regular) position in the patient
+├── GridMismatchError (AlignmentError)  two arrays on different grids
+├── HeaderError (LookupError)        no source header for a frame
+├── MissingDependencyError (ImportError)
+└── WriteError (OSError)             a target that cannot be written completely
+
+ImagedataWarning (UserWarning)
+├── DuplicateWarning                 identical duplicates left out
+├── SpacingWarning                   slices missing or unevenly spaced
+├── SkippedFileWarning               files left out on the caller's request
+└── DataWarning                      header values that contradict each other
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "DataWarning",
+    "DuplicateFrameError",
+    "DuplicateWarning",
+    "FormatError",
+    "GeometryError",
+    "GridMismatchError",
+    "HeaderError",
+    "ImagedataError",
+    "ImagedataWarning",
+    "IncompleteGridError",
+    "MissingDependencyError",
+    "MultipleSeriesError",
+    "MultipleStacksError",
+    "NoImagesError",
+    "OptionError",
+    "PixelError",
+    "SkippedFileWarning",
+    "SortError",
+    "SourceError",
+    "SourceNotFoundError",
+    "SpacingWarning",
+    "WriteError",
+]
+
+
+class ImagedataError(Exception):
+    """Root of every error that the package raises on purpose."""
+
+
+class SourceError(ImagedataError, OSError):
+    """A path, URL or object cannot be listed or read."""
+
+
+class SourceNotFoundError(SourceError, FileNotFoundError):
+    """A path or URL does not exist."""
+
+
+class NoImagesError(ImagedataError, ValueError):
+    """The source can be read, but holds no image."""
+
+
+class FormatError(ImagedataError, ValueError):
+    """A file is damaged, truncated or contradicts itself."""
+
+
+class PixelError(FormatError):
+    """The pixel data of a frame cannot be decoded."""
+
+
+class OptionError(ImagedataError, ValueError):
+    """An argument has a value that means nothing here."""
+
+
+class SortError(ImagedataError, ValueError):
+    """
+    The frames make no complete grid.
+
+    Attributes
+    ----------
+    groups : tuple of dict
+        What was found, one entry a group (series, stack or cell of the grid).
+    suggestions : tuple of dict
+        Ready-made keyword arguments, each of which solves the problem, e.g. ``{"series": 1}``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        groups: Sequence[Mapping[str, Any]] = (),
+        suggestions: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        super().__init__(message)
+        self.groups: tuple[dict[str, Any], ...] = tuple(dict(g) for g in groups)
+        self.suggestions: tuple[dict[str, Any], ...] = tuple(dict(s) for s in suggestions)
+
+    def __str__(self) -> str:
+        """Return the message and the arguments that would solve it."""
+        text = super().__str__()
+        if not self.suggestions:
+            return text
+        lines = [", ".join(f"{k}={v!r}" for k, v in s.items()) for s in self.suggestions]
+        return f"{text}\nOpen it with one of:\n" + "\n".join(f"  {line}" for line in lines)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep the keyword-only data when a worker process sends the error home."""
+        state = {"groups": self.groups, "suggestions": self.suggestions}
+        return type(self), (self.args[0],), state
+
+
+class MultipleSeriesError(SortError):
+    """Several series where one is meant."""
+
+
+class MultipleStacksError(SortError):
+    """Several orientations, matrix sizes or colour types in one series."""
+
+
+class IncompleteGridError(SortError):
+    """Frames are missing or double in the grid that the sort keys span."""
+
+
+class DuplicateFrameError(SortError):
+    """One SOP Instance UID stands in several files with different contents."""
+
+
+class GeometryError(ImagedataError, ValueError):
+    """The array has no (regular) position in the patient."""
+
+
+class GridMismatchError(ImagedataError, xr.AlignmentError):
+    """Two arrays lie on different grids and cannot be combined voxel by voxel."""
+
+
+class HeaderError(ImagedataError, LookupError):
+    """There is no source header for a frame."""
+
+
+class MissingDependencyError(ImagedataError, ImportError):
+    """An optional package is needed; the message holds the ``pip install`` line."""
+
+
+class WriteError(ImagedataError, OSError):
+    """A target cannot be written completely."""
+
+
+class ImagedataWarning(UserWarning):
+    """Root of every warning of the package."""
+
+
+class DuplicateWarning(ImagedataWarning):
+    """Identical duplicates of frames were left out."""
+
+
+class SpacingWarning(ImagedataWarning):
+    """Slices are missing or unevenly spaced."""
+
+
+class SkippedFileWarning(ImagedataWarning):
+    """Files were left out, as the caller asked."""
+
+
+class DataWarning(ImagedataWarning):
+    """Header values contradict each other; the message says which was taken."""

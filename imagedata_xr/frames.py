@@ -1,0 +1,125 @@
+"""
+One 2-D image of a series: where its bytes are, where it lies, and what its header says.
+
+Pure values: no I/O library, no DICOM library and no xarray is imported here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import BinaryIO
+
+__all__ = ["Frame", "PixelRef", "Source", "Value", "frame_hash"]
+
+Value: TypeAlias = "str | int | float | tuple[str | int | float, ...] | None"
+
+
+class Source(Protocol):
+    """Bytes that can be read again at any time, from any process (picklable, holds no handle)."""
+
+    @property
+    def name(self) -> str:
+        """The name to show to a person: a path, a URL, or ``archive.zip::member``."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+
+    def read(self, start: int = 0, length: int | None = None) -> bytes:
+        """Return ``length`` bytes from ``start`` (to the end by default), fewer at the end."""
+
+    def open(self) -> BinaryIO:
+        """Return a seekable binary file over all bytes; the caller closes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelRef:
+    """
+    Where the pixels of one frame are.
+
+    Attributes
+    ----------
+    source : Source
+        The instance (file) that holds them.
+    number : int
+        Zero-based frame number in the instance.
+    offset : int or None
+        Byte offset of the frame's native pixels in the source; None where a decoder is needed.
+    length : int
+        Number of bytes of the frame at ``offset``; 0 where a decoder is needed.
+    slope, intercept : float
+        The frame's own rescale (modality transformation, PS3.3 C.11.1).
+    tile : tuple of int or None
+        First row and column of the frame in the stored image, where one stored image holds
+        several slices side by side (Siemens mosaic).
+    """
+
+    source: Source
+    number: int = 0
+    offset: int | None = None
+    length: int = 0
+    slope: float = 1.0
+    intercept: float = 0.0
+    tile: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """
+    One 2-D image.
+
+    Attributes
+    ----------
+    ref : PixelRef
+        Where its pixels are.
+    uid : str
+        SOP Instance UID of the instance that holds it.
+    shape : tuple of int
+        Rows and columns.
+    position : tuple of float or None
+        Centre of the first pixel in patient LPS, mm (Image Position (Patient), PS3.3 C.7.6.2).
+    orientation : tuple of float or None
+        Direction cosines of increasing column index, then of increasing row index
+        (Image Orientation (Patient)), as stored: not normalised.
+    spacing : tuple of float or None
+        Distance between rows, then between columns, mm (Pixel Spacing).
+    thickness : float or None
+        Extent across the slice, mm: the voxel size of a stack of one slice.
+    values : Mapping of str to Value
+        Header values by DICOM keyword, decoded when asked for. Vendor-specific diffusion values
+        stand under their standard keywords.
+    """
+
+    ref: PixelRef
+    uid: str
+    shape: tuple[int, int]
+    position: tuple[float, float, float] | None
+    orientation: tuple[float, ...] | None
+    spacing: tuple[float, float] | None
+    thickness: float | None
+    values: Mapping[str, Value]
+
+    @property
+    def hash(self) -> int:
+        """The frame's provenance key."""
+        return frame_hash(self.uid, self.ref.number)
+
+
+def frame_hash(uid: str, number: int = 0) -> int:
+    """
+    Return the 63-bit provenance key of a frame.
+
+    Parameters
+    ----------
+    uid : str
+        SOP Instance UID.
+    number : int
+        Zero-based frame number in the instance.
+    """
+    digest = hashlib.blake2b(f"{uid}\0{number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") & 0x7FFF_FFFF_FFFF_FFFF
