@@ -1,0 +1,1 @@
+"""Medical images as labelled, lazy xarray arrays."""

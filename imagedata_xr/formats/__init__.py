@@ -1,0 +1,1 @@
+"""File formats: one drawer each; they do not know each other."""

@@ -1,0 +1,1 @@
+"""DICOM: engine, headers, pixels and vendors."""
