@@ -1,1 +1,56 @@
-"""Medical images as labelled, lazy xarray arrays."""
+"""
+Medical images as labelled, lazy xarray arrays.
+
+Importing the package registers the accessor ``.med``; the engine ``dicom`` registers itself with
+xarray by entry point::
+
+    import xarray as xr
+    import imagedata_xr
+
+    series = xr.open_dataarray("folder", engine="dicom")
+    series.med.to_nifti("series.nii.gz")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from imagedata_xr import errors
+from imagedata_xr.accessor import Med
+from imagedata_xr.errors import GridMismatchError, ImagedataError, ImagedataWarning, SortError
+from imagedata_xr.index import AxisIndex, PositionIndex
+from imagedata_xr.sortkeys.key import SortKey
+
+if TYPE_CHECKING:
+    from imagedata_xr.formats.nifti import to_nifti
+
+__all__ = [
+    "AxisIndex",
+    "GridMismatchError",
+    "ImagedataError",
+    "ImagedataWarning",
+    "Med",
+    "PositionIndex",
+    "SortError",
+    "SortKey",
+    "errors",
+    "to_nifti",
+]
+
+# Writers need more than xarray, so they are imported when they are first asked for.
+_LAZY = {"to_nifti": "imagedata_xr.formats.nifti"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("imagedata_xr")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import BinaryIO
 
-__all__ = ["Frame", "PixelRef", "Source", "Value", "frame_hash"]
+__all__ = ["Frame", "PixelFormat", "PixelRef", "Source", "Value", "frame_hash"]
 
 Value: TypeAlias = "str | int | float | tuple[str | int | float, ...] | None"
 
@@ -38,6 +38,49 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """
+    How the pixels of a stored image are encoded (Image Pixel module, PS3.3 C.7.6.3).
+
+    Attributes
+    ----------
+    rows, columns : int
+        Size of the stored image (of the whole mosaic where it holds tiles).
+    samples : int
+        Samples a pixel: 1, or 3 for colour.
+    bits_allocated, bits_stored, high_bit : int
+        Where the value is in its cell.
+    signed : bool
+        Two's complement.
+    photometric : str
+        Photometric Interpretation.
+    planar : int
+        Planar Configuration: 0 for colour by pixel, 1 for colour by plane.
+    syntax : str
+        Transfer Syntax UID.
+    real : bool
+        Float or double pixels, without bits and rescale.
+    """
+
+    rows: int
+    columns: int
+    samples: int = 1
+    bits_allocated: int = 16
+    bits_stored: int = 16
+    high_bit: int = 15
+    signed: bool = False
+    photometric: str = "MONOCHROME2"
+    planar: int = 0
+    syntax: str = "1.2.840.10008.1.2.1"
+    real: bool = False
+
+    @property
+    def colour(self) -> bool:
+        """Whether the image becomes red, green and blue."""
+        return self.samples > 1 or self.photometric == "PALETTE COLOR"
+
+
+@dataclass(frozen=True, slots=True)
 class PixelRef:
     """
     Where the pixels of one frame are.
@@ -46,6 +89,8 @@ class PixelRef:
     ----------
     source : Source
         The instance (file) that holds them.
+    format : PixelFormat
+        How they are encoded.
     number : int
         Zero-based frame number in the instance.
     offset : int or None
@@ -60,6 +105,7 @@ class PixelRef:
     """
 
     source: Source
+    format: PixelFormat
     number: int = 0
     offset: int | None = None
     length: int = 0

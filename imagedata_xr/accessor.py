@@ -1,0 +1,158 @@
+"""The accessor ``.med``: a facade without state over free functions."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from imagedata_xr import provenance, schema
+from imagedata_xr.errors import OptionError
+from imagedata_xr.index import grid_of, restore_indexes
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+    from imagedata_xr.geometry import Grid
+
+__all__ = ["Med"]
+
+
+@xr.register_dataset_accessor("med")  # type: ignore[no-untyped-call]
+@xr.register_dataarray_accessor("med")  # type: ignore[no-untyped-call]
+class Med:
+    """
+    Medical image functions of a DataArray, or of a Dataset with the variable ``image``.
+
+    All geometry is derived from the coordinates ``slice``, ``row`` and ``column`` each time, so
+    it is right after any xarray operation that keeps them. Matrices and index arrays have the
+    order slice, row, column; positions are patient LPS (DICOM), in mm.
+    """
+
+    def __init__(self, obj: xr.DataArray | xr.Dataset) -> None:
+        self._obj = obj
+
+    @property
+    def _image(self) -> xr.DataArray:
+        if isinstance(self._obj, xr.DataArray):
+            return self._obj
+        if schema.IMAGE not in self._obj:
+            raise OptionError(
+                f"the Dataset has no variable {schema.IMAGE!r}: take the array itself"
+            )
+        return self._obj[schema.IMAGE]
+
+    @property
+    def grid(self) -> Grid:
+        """Positions of the voxels (`imagedata_xr.geometry.Grid`); GeometryError if they are gone."""
+        return grid_of(self._obj)
+
+    @property
+    def affine(self) -> npt.NDArray[np.floating]:
+        """Matrix (4, 4) from (slice, row, column, 1) indices to patient LPS, mm."""
+        return self.grid.affine
+
+    @property
+    def affine_ras(self) -> npt.NDArray[np.floating]:
+        """Matrix (4, 4) from (slice, row, column, 1) indices to patient RAS (NIfTI), mm."""
+        return self.grid.affine_ras
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Distance of neighbouring slices, rows and columns, mm."""
+        return self.grid.spacing
+
+    @property
+    def origin(self) -> npt.NDArray[np.floating]:
+        """Centre of the first voxel, patient LPS, mm, shape (3,)."""
+        return self.grid.origin
+
+    @property
+    def orientation(self) -> npt.NDArray[np.floating]:
+        """Unit vectors of increasing slice, row and column index as columns, LPS, shape (3, 3)."""
+        return self.grid.orientation
+
+    def points(self) -> xr.DataArray:
+        """Return the centre of every voxel: patient LPS, mm, on a last dimension ``xyz``."""
+        points = self.grid.points()
+        dims = (*schema.SPATIAL, "xyz")
+        kept = xr.DataArray(points, dims=dims, attrs={schema.UNITS: schema.MM})
+        kept = kept.isel({name: 0 for name in schema.SPATIAL if name not in self._obj.dims})
+        coords = {name: self._obj.coords[name] for name in schema.SPATIAL if name in self._obj.dims}
+        return kept.assign_coords({"xyz": ["x", "y", "z"], **coords})
+
+    def index_to_world(self, indices: npt.ArrayLike) -> npt.NDArray[np.floating]:
+        """
+        Return the positions of voxels.
+
+        Parameters
+        ----------
+        indices : array_like, shape (n, 3)
+            Slice, row and column indices; may be fractional.
+
+        Returns
+        -------
+        ndarray, shape (n, 3)
+            Patient LPS, mm.
+        """
+        return self.grid.index_to_world(indices)
+
+    def world_to_index(self, points: npt.ArrayLike) -> npt.NDArray[np.floating]:
+        """
+        Return the (fractional) slice, row and column indices of positions.
+
+        Parameters
+        ----------
+        points : array_like, shape (n, 3)
+            Patient LPS, mm.
+
+        Returns
+        -------
+        ndarray, shape (n, 3)
+        """
+        return self.grid.world_to_index(points)
+
+    def restore(self) -> Any:
+        """Return the object with its tolerant indexes, after netCDF, Zarr, coarsen, pad or broadcast."""
+        obj: Any = self._obj
+        return restore_indexes(obj)
+
+    def frames(self) -> pd.DataFrame:
+        """Return a table of one row a frame: labels, values, file and number in the file."""
+        return provenance.frame_table(self._obj)
+
+    def header(self, index: int | None = None, **indexers: int) -> Any:
+        """
+        Return the full header of one frame as a pydicom Dataset, without pixels.
+
+        Parameters
+        ----------
+        index : int, optional
+            Row of `frames`.
+        **indexers : int
+            Or the frame's place along named dimensions, e.g. ``time=0, slice=3``.
+        """
+        return provenance.header(self._obj, index, **indexers)
+
+    def info(self, buf: Any = None) -> None:
+        """
+        Print the dimensions, what each was read from, and how the pixels are stored.
+
+        Parameters
+        ----------
+        buf : file-like, optional
+            Where to write; standard output by default.
+        """
+        print(provenance.summary(self._image), file=sys.stdout if buf is None else buf)
+
+    def to_nifti(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write a NIfTI file; see `imagedata_xr.to_nifti`."""
+        from imagedata_xr.formats.nifti import to_nifti
+
+        return to_nifti(self._image, path, **options)

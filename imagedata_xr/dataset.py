@@ -1,0 +1,146 @@
+"""The only builder of xarray objects: sorted frames, or any array with a grid, to a Dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from imagedata_xr import schema
+from imagedata_xr.index import AxisIndex, position_coords
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from imagedata_xr.geometry import Grid
+
+__all__ = ["Image", "Labels", "build"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """
+    Values along one dimension, or one value a frame.
+
+    Attributes
+    ----------
+    values : ndarray
+        1-D for a dimension; over all leading dimensions for values of frames.
+    attrs : mapping
+        Attributes of the coordinate, ``units`` among them.
+    encoding : mapping
+        Facts that are not data: where the values come from.
+    """
+
+    values: npt.NDArray[Any]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """
+    All that makes the Dataset of one image.
+
+    Attributes
+    ----------
+    data : array
+        NumPy array, or a lazy one; dimensions: those of `dims`, ``slice``, ``row``, ``column``
+        (without ``slice`` if `grid` is None), then ``rgb`` if `colour`.
+    dims : mapping of str to Labels
+        Acquisition dimensions in order.
+    grid : Grid or None
+        Positions of the voxels.
+    frames : mapping of str to Labels
+        Values a frame, over the acquisition dimensions and ``slice``; each becomes a coordinate
+        with the fewest dimensions along which it varies.
+    attrs, encoding : mapping
+        Of the image.
+    spacing : tuple of float or None
+        Distance of rows and of columns, mm, of images without a position in the patient.
+    colour : bool
+        The last axis of the data holds red, green and blue.
+    """
+
+    data: Any
+    dims: Mapping[str, Labels]
+    grid: Grid | None
+    frames: Mapping[str, Labels] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+    spacing: tuple[float, float] | None = None
+    colour: bool = False
+
+    @property
+    def leading(self) -> tuple[str, ...]:
+        """Names of the dimensions that number frames."""
+        return (*self.dims, *(() if self.grid is None else (schema.SLICE,)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all dimensions."""
+        colour = (schema.RGB,) if self.colour else ()
+        return (*self.leading, schema.ROW, schema.COLUMN, *colour)
+
+
+def build(image: Image) -> xr.Dataset:
+    """
+    Return a Dataset with the one data variable ``image``.
+
+    Parameters
+    ----------
+    image : Image
+    """
+    variable = xr.Variable(image.names, image.data, attrs=dict(image.attrs))
+    chunks = dict(zip(image.names, variable.shape, strict=True)) | dict.fromkeys(image.leading, 1)
+    variable.encoding = {**image.encoding, "preferred_chunks": chunks}
+    dataset = xr.Dataset({schema.IMAGE: variable}, coords=_spatial(image, variable.shape))
+    for name, labels in image.dims.items():
+        dataset = dataset.assign_coords(_axis(name, labels))
+    for name, labels in image.frames.items():
+        dataset.coords[name] = _minimal(labels, image.leading)
+    if image.colour:
+        dataset.coords[schema.RGB] = list(schema.RGB_LABELS)
+    return dataset
+
+
+def _spatial(image: Image, shape: Sequence[int]) -> xr.Coordinates | dict[str, Any]:
+    if image.grid is not None:
+        return position_coords(image.grid)
+    if image.spacing is None:
+        return {}
+    rows, columns = shape[len(image.leading) : len(image.leading) + 2]
+    pairs = zip((schema.ROW, schema.COLUMN), (rows, columns), image.spacing, strict=True)
+    return {
+        name: (name, np.arange(size) * step, {schema.UNITS: schema.MM, schema.SPACING: step})
+        for name, size, step in pairs
+    }
+
+
+def _axis(name: str, labels: Labels) -> xr.Coordinates | dict[str, Any]:
+    variable = xr.Variable((name,), labels.values, dict(labels.attrs), dict(labels.encoding))
+    if labels.values.dtype.kind not in "iuf":
+        return {name: variable}
+    index = AxisIndex.from_variables({name: variable}, options={})
+    return xr.Coordinates(index.create_variables({name: variable}), indexes={name: index})
+
+
+def _minimal(labels: Labels, leading: tuple[str, ...]) -> xr.Variable:
+    """Drop the dimensions along which the values do not vary."""
+    values, dims = labels.values, leading
+    for axis in reversed(range(values.ndim)):
+        first = values.take([0], axis=axis)
+        same = values == first
+        if values.dtype.kind == "f":
+            same |= np.isnan(values) & np.isnan(first)
+        if same.all():
+            values = first.squeeze(axis=axis)
+            dims = (*dims[:axis], *dims[axis + 1 :])
+    variable = xr.Variable(dims, values, dict(labels.attrs), dict(labels.encoding))
+    # Without it, ds.chunks and map_blocks refuse a Dataset whose coordinates are cut otherwise.
+    variable.encoding["preferred_chunks"] = dict.fromkeys(dims, 1)
+    return variable

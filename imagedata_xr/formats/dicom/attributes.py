@@ -1,0 +1,133 @@
+"""Attributes of the image from what is constant over its headers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imagedata_xr import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from imagedata_xr.formats.dicom.headers import Header
+    from imagedata_xr.frames import Value
+
+__all__ = ["attributes", "plain"]
+
+# What the coordinates, the array itself or its encoding already say, or what belongs to one image.
+_ELSEWHERE = frozenset(
+    {
+        "ImageOrientationPatient",
+        "ImagePositionPatient",
+        "InstanceCreationDate",
+        "InstanceCreationTime",
+        "InstanceNumber",
+        "LargestImagePixelValue",
+        "NumberOfFrames",
+        "PixelSpacing",
+        "RescaleIntercept",
+        "RescaleSlope",
+        "RescaleType",
+        "SOPInstanceUID",
+        "SliceLocation",
+        "SmallestImagePixelValue",
+        "SpacingBetweenSlices",
+        "SpecificCharacterSet",
+        "Units",
+    }
+)
+# Image Pixel module, palettes and overlays (PS3.3 C.7.6.3): facts of the stored cells.
+_PIXEL_MODULE = range(0x00280002, 0x00280122)
+_PALETTES = range(0x00281101, 0x00281224)
+_PATIENT = 0x0010
+_NOT_IDENTIFYING = frozenset({"PatientSex", "PatientAge", "PatientSize", "PatientWeight"})
+_IDENTIFYING = frozenset(
+    {
+        "AccessionNumber",
+        "AdmissionID",
+        "CurrentPatientLocation",
+        "InstitutionAddress",
+        "InstitutionName",
+        "InstitutionalDepartmentName",
+        "NameOfPhysiciansReadingStudy",
+        "OperatorsName",
+        "PerformedProcedureStepID",
+        "PerformingPhysicianName",
+        "PersonName",
+        "PhysiciansOfRecord",
+        "ReferringPhysicianAddress",
+        "ReferringPhysicianName",
+        "ReferringPhysicianTelephoneNumbers",
+        "RequestingPhysician",
+        "ScheduledPerformingPhysicianName",
+        "StationName",
+        "StudyID",
+    }
+)
+
+
+def plain(value: Value) -> str | int | float | list[str | int | float] | None:
+    """Turn a header value into what netCDF and Zarr can hold; None where there is nothing."""
+    if isinstance(value, tuple):
+        kept = [_clean(item) for item in value]
+        return kept or None
+    return None if value is None or value == "" else _clean(value)
+
+
+def _clean(value: str | float) -> str | int | float:
+    return value.replace("\0", "") if isinstance(value, str) else value
+
+
+def attributes(
+    headers: Sequence[Header], *, phi: bool = True, tags: Mapping[int, str]
+) -> dict[str, Any]:
+    """
+    Return the series-constant, public elements of simple VR: keyword to str, int, float or list.
+
+    Parameters
+    ----------
+    headers : sequence of Header
+        One for every instance.
+    phi : bool
+        False leaves out what identifies the patient and the people who treat them.
+    tags : mapping of int to str
+        Tag to keyword of the elements that may be kept.
+    """
+    found: dict[str, Any] = {}
+    for tag in _constant(headers):
+        keyword = tags.get(tag)
+        if keyword is None or _left_out(tag, keyword, phi=phi):
+            continue
+        value = plain(headers[0].get(keyword))
+        if value is not None:
+            found[keyword] = value
+    return found
+
+
+def _constant(headers: Sequence[Header]) -> Iterable[int]:
+    """Return the tags whose bytes are the same in all headers, in ascending order."""
+    first = headers[0].elements
+    rest = [header.elements for header in headers[1:]]
+    for tag in sorted(first):
+        raw = first[tag]
+        if all(elements.get(tag) == raw for elements in rest):
+            yield tag
+
+
+def _left_out(tag: int, keyword: str, *, phi: bool) -> bool:
+    if keyword in _ELSEWHERE or tag in _PIXEL_MODULE or tag in _PALETTES:
+        return True
+    if phi:
+        return False
+    patient = tag >> 16 == _PATIENT and keyword not in _NOT_IDENTIFYING
+    return patient or keyword in _IDENTIFYING
+
+
+def units(values: Mapping[str, Value]) -> dict[str, str]:
+    """Return the units of rescaled values: those of the header, HU for CT (PS3.3 C.8.2.1.1.2)."""
+    named = values.get("Units") or values.get("RescaleType")
+    if isinstance(named, str) and named not in ("US", ""):
+        return {schema.UNITS: named}
+    if values.get("Modality") == "CT" and values.get("RescaleIntercept") is not None:
+        return {schema.UNITS: "HU"}
+    return {}

@@ -1,0 +1,104 @@
+"""Does something hold DICOM? Answered from a few bytes, for xarray's choice of an engine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+__all__ = ["holds_dicom"]
+
+_MAGIC_AT, _MAGIC = 128, b"DICM"
+_HEAD = 132
+# A folder is believed to hold no DICOM after so many other files.
+_MOST_FILES = 256
+_ZARR = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
+
+
+def holds_dicom(source: Any) -> bool:
+    """
+    Tell whether a path, list, file object or bytes hold DICOM.
+
+    Parameters
+    ----------
+    source : object
+        Anything that a user may pass to ``open_dataset``. Remote URLs are never fetched: False.
+    """
+    if isinstance(source, str | os.PathLike):
+        return _path(os.fspath(source))
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _bytes(bytes(source[: 1 << 12]))
+    if isinstance(source, list | tuple):
+        return bool(source) and all(holds_dicom(one) for one in source)
+    if hasattr(source, "read") and hasattr(source, "seek"):
+        place = source.tell()
+        try:
+            return _bytes(source.read(1 << 12))
+        finally:
+            source.seek(place)
+    return False
+
+
+def _bytes(head: bytes) -> bool:
+    if head[_MAGIC_AT:_HEAD] == _MAGIC:
+        return True
+    if head[:4] == b"PK\x03\x04":
+        return False
+    from imagedata_xr.formats.dicom.headers import looks_like_dicom
+
+    return looks_like_dicom(head)
+
+
+def _path(path: str) -> bool:
+    local = Path(path).expanduser()
+    if local.is_dir():
+        return _folder(local)
+    if local.is_file():
+        return _file(local)
+    if "://" in path or "::" in path:
+        return False
+    import glob
+
+    matches = glob.iglob(str(local), recursive=True)  # noqa: PTH207 - the pattern may be absolute
+    first = next((match for match in map(Path, matches) if match.is_file()), None)
+    return first is not None and _file(first)
+
+
+def _file(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(1 << 12)
+    return _bytes(head) or (head[:4] == b"PK\x03\x04" and _zip(path))
+
+
+def _zip(path: Path) -> bool:
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if not info.is_dir()][:_MOST_FILES]
+            for info in members:
+                with archive.open(info) as member:
+                    if _bytes(member.read(1 << 12)):
+                        return True
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError):
+        return False
+    return False
+
+
+def _folder(path: Path) -> bool:
+    seen = 0
+    for folder, names, files in os.walk(path):
+        if any(name in _ZARR for name in files):
+            return False
+        names.sort()
+        for name in sorted(files):
+            full = Path(folder) / name
+            if name.startswith(".") or not full.is_file():
+                continue
+            with full.open("rb") as file:
+                if _bytes(file.read(1 << 12)):
+                    return True
+            seen += 1
+            if seen >= _MOST_FILES:
+                return False
+    return False

@@ -1,0 +1,229 @@
+"""One DICOM instance to its frames: the place where kinds of objects are told apart."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from imagedata_xr.errors import FormatError
+from imagedata_xr.formats.dicom import vendors
+from imagedata_xr.frames import Frame, PixelFormat, PixelRef
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from imagedata_xr.formats.dicom.headers import Header
+    from imagedata_xr.frames import Value
+
+from collections.abc import Mapping as MappingABC
+
+__all__ = ["InstanceValues", "frames_of", "header_values", "pixel_format"]
+
+_FLOAT_PIXELS = {0x7FE00008: 32, 0x7FE00009: 64}
+_NATIVE_LITTLE_ENDIAN = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"})
+# Colour spaces whose native samples are red, green and blue as they stand.
+_PLAIN = frozenset({"MONOCHROME1", "MONOCHROME2", "RGB"})
+_B, _BVEC, _COMPONENT = "DiffusionBValue", "DiffusionGradientOrientation", "ComplexImageComponent"
+_DERIVED = frozenset({_B, _BVEC, _COMPONENT})
+
+
+class InstanceValues(MappingABC[str, "Value"]):
+    """
+    Header values of a single-frame instance by DICOM keyword.
+
+    Diffusion and component values stand under their standard keywords, wherever the vendor keeps
+    them. `dataset()` gives the full pydicom Dataset.
+    """
+
+    __slots__ = ("_derived", "header")
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+        self._derived: dict[str, Value] | None = None
+
+    def __getitem__(self, keyword: str) -> Value:
+        value = self.get(keyword)
+        if value is None:
+            raise KeyError(keyword)
+        return value
+
+    def get(self, keyword: str, default: Any = None) -> Any:
+        """Return a value, or `default` where the header has none."""
+        derived = keyword in _DERIVED
+        value = self._vendor()[keyword] if derived else self.header.get(keyword)
+        return default if value is None else value
+
+    def _vendor(self) -> dict[str, Value]:
+        if self._derived is None:
+            b, direction = vendors.diffusion(self.header)
+            self._derived = {_B: b, _BVEC: direction, _COMPONENT: vendors.component(self.header)}
+        return self._derived
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (keyword for keyword in self.header.keywords() if keyword not in _DERIVED)
+        yield from (keyword for keyword, value in self._vendor().items() if value is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def dataset(self) -> Any:
+        """Return the full pydicom Dataset, without the pixels."""
+        return self.header.dataset()
+
+
+def header_values(header: Header) -> Mapping[str, Value]:
+    """Return the header values of an instance by DICOM keyword."""
+    return InstanceValues(header)
+
+
+@lru_cache(maxsize=1024)
+def _shared(form: PixelFormat) -> PixelFormat:
+    return form
+
+
+def pixel_format(header: Header) -> PixelFormat:
+    """
+    Return how the pixels of an instance are encoded (Image Pixel module, PS3.3 C.7.6.3).
+
+    Raises
+    ------
+    FormatError
+        Rows, Columns or Bits Allocated are missing or mean nothing.
+    """
+    real = header.pixel_tag in _FLOAT_PIXELS
+    allocated = _whole(header, "BitsAllocated", _FLOAT_PIXELS.get(header.pixel_tag or 0))
+    stored = allocated if real else _whole(header, "BitsStored", allocated)
+    high = _whole(header, "HighBit", stored - 1) if not real else allocated - 1
+    form = PixelFormat(
+        rows=_whole(header, "Rows"),
+        columns=_whole(header, "Columns"),
+        samples=_whole(header, "SamplesPerPixel", 1),
+        bits_allocated=allocated,
+        bits_stored=stored,
+        high_bit=high,
+        signed=bool(_whole(header, "PixelRepresentation", 0)) and not real,
+        photometric=str(header.get("PhotometricInterpretation") or "MONOCHROME2").strip(),
+        planar=_whole(header, "PlanarConfiguration", 0),
+        syntax=header.transfer_syntax,
+        real=real,
+    )
+    if not (form.rows > 0 and form.columns > 0 and form.samples in (1, 3, 4)):
+        raise FormatError(
+            f"{header.source.name}: an image of {form.rows} Rows, {form.columns} Columns and "
+            f"{form.samples} Samples per Pixel"
+        )
+    if not 0 < form.bits_stored <= form.high_bit + 1 <= form.bits_allocated:
+        raise FormatError(
+            f"{header.source.name}: Bits Allocated {form.bits_allocated}, Bits Stored "
+            f"{form.bits_stored} and High Bit {form.high_bit} contradict each other"
+        )
+    return _shared(form)
+
+
+def _whole(header: Header, keyword: str, default: int | None = None) -> int:
+    value = header.get(keyword)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, int):
+        raise FormatError(f"{header.source.name}: {keyword} is {value!r}, not a number")
+    return value
+
+
+def frames_of(header: Header) -> list[Frame]:
+    """
+    Return the frames of an instance; none for an object without pixels.
+
+    Raises
+    ------
+    FormatError
+        The header contradicts itself, or the file ends before its pixels do.
+    """
+    if header.pixel_tag is None:
+        return []
+    from imagedata_xr.formats.dicom import enhanced, mosaic, multiframe
+
+    if enhanced.is_multiframe(header):
+        return enhanced.multiframe_frames(header)
+    if multiframe.is_multiframe(header):
+        return multiframe.multiframe_frames(header)
+    if mosaic.is_mosaic(header):
+        return mosaic.mosaic_frames(header)
+    return [_single(header)]
+
+
+def _single(header: Header) -> Frame:
+    form = pixel_format(header)
+    offset, length = native_location(header, form)
+    slope, intercept = rescale(header)
+    ref = PixelRef(header.source, form, 0, offset, length, slope, intercept)
+    thickness = header.get("SliceThickness")
+    return Frame(
+        ref=ref,
+        uid=str(header.get("SOPInstanceUID") or ""),
+        shape=(form.rows, form.columns),
+        position=floats(header, "ImagePositionPatient", 3),
+        orientation=floats(header, "ImageOrientationPatient", 6),
+        spacing=floats(header, "PixelSpacing", 2),
+        thickness=float(thickness) if isinstance(thickness, int | float) and thickness else None,
+        values=header_values(header),
+    )
+
+
+def native_location(header: Header, form: PixelFormat) -> tuple[int | None, int]:
+    """
+    Return the offset and the length of one frame of native pixels, or None where one must decode.
+
+    Raises
+    ------
+    FormatError
+        The file, or the pixel element, is shorter than Rows x Columns say.
+    """
+    length = form.rows * form.columns * form.samples * form.bits_allocated // 8
+    native = (
+        header.pixel_offset is not None
+        and header.pixel_length >= 0
+        and form.syntax in _NATIVE_LITTLE_ENDIAN
+    )
+    if not native or header.pixel_offset is None:
+        return None, 0
+    if header.pixel_length < length and "422" not in form.photometric:
+        raise FormatError(
+            f"{header.source.name}: Pixel Data has {header.pixel_length} bytes, but "
+            f"{form.rows} Rows x {form.columns} Columns need {length}"
+        )
+    if header.source.size < header.pixel_offset + header.pixel_length:
+        raise FormatError(
+            f"{header.source.name}: truncated: the file ends {header.pixel_offset + header.pixel_length - header.source.size}"
+            " bytes before its Pixel Data does"
+        )
+    plain = form.photometric in _PLAIN and form.bits_allocated >= 8
+    return (header.pixel_offset, length) if plain or form.real else (None, 0)
+
+
+def rescale(header: Header) -> tuple[float, float]:
+    """Return Rescale Slope and Intercept (1 and 0 where the header has none)."""
+    slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
+    for name, value in (("RescaleSlope", slope), ("RescaleIntercept", intercept)):
+        if value is not None and not isinstance(value, int | float):
+            raise FormatError(f"{header.source.name}: {name} is {value!r}, not a number")
+    return float(1 if slope is None else slope), float(0 if intercept is None else intercept)
+
+
+def floats(header: Header, keyword: str, count: int) -> Any:
+    """
+    Return a multi-valued number, or None where the header has none.
+
+    Raises
+    ------
+    FormatError
+        It does not have `count` finite numbers.
+    """
+    value = header.get(keyword)
+    if value is None:
+        return None
+    numbers = value if isinstance(value, tuple) else (value,)
+    if len(numbers) != count or not all(
+        isinstance(n, int | float) and abs(n) < float("inf") for n in numbers
+    ):
+        raise FormatError(f"{header.source.name}: {keyword} is {value!r}, not {count} numbers")
+    return tuple(float(n) for n in numbers)

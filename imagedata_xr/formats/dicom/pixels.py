@@ -1,0 +1,257 @@
+"""
+Pixels of one frame: from the file's bytes to values in real-world units.
+
+Native pixels are read at their offset, without a DICOM library; everything else (compressed,
+deflated, colour spaces) is decoded by pydicom and its plug-ins.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imagedata_xr.errors import MissingDependencyError, PixelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
+    from imagedata_xr.frames import PixelFormat, PixelRef
+
+__all__ = ["PixelReader", "reader_for", "stored_dtype"]
+
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+# Native data sets that are compressed or swapped as a whole: offsets in the file mean nothing.
+_PALETTE = "PALETTE COLOR"
+
+
+def stored_dtype(form: PixelFormat) -> np.dtype[Any]:
+    """
+    Return the type of the stored pixel cells.
+
+    Raises
+    ------
+    PixelError
+        Bits Allocated has a value that no image can have.
+    """
+    if form.real:
+        return np.dtype(f"f{form.bits_allocated // 8}")
+    if form.bits_allocated == 1:
+        return np.dtype("u1")
+    if form.bits_allocated not in (8, 16, 32, 64):
+        raise PixelError(f"Bits Allocated is {form.bits_allocated}, not 1, 8, 16, 32 or 64")
+    return np.dtype(f"{'i' if form.signed else 'u'}{form.bits_allocated // 8}")
+
+
+def _stored_range(form: PixelFormat) -> tuple[int, int]:
+    bits = 1 if form.bits_allocated == 1 else form.bits_stored
+    return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if form.signed else (0, (1 << bits) - 1)
+
+
+def _result_dtype(refs: Iterable[PixelRef], *, rescale: bool) -> np.dtype[Any]:
+    """Return the smallest type that holds every value exactly: integers if they can be, float32."""
+    kinds = {(ref.format, ref.slope, ref.intercept) for ref in refs}
+    forms = {form for form, _, _ in kinds}
+    stored = {stored_dtype(form) for form in forms}
+    if any(form.real for form in forms):
+        return np.result_type(*stored)
+    identity = all(slope == 1 and intercept == 0 for _, slope, intercept in kinds)
+    if not rescale or identity or any(form.colour for form in forms):
+        return np.result_type(*stored)
+    if all(slope.is_integer() and intercept.is_integer() for _, slope, intercept in kinds):
+        return _integer_dtype(kinds, stored)
+    return np.dtype(np.float32 if max(form.bits_stored for form in forms) <= 16 else np.float64)
+
+
+def _integer_dtype(
+    kinds: Iterable[tuple[PixelFormat, float, float]], stored: set[np.dtype[Any]]
+) -> np.dtype[Any]:
+    ends = [
+        int(slope) * value + int(intercept)
+        for form, slope, intercept in kinds
+        for value in _stored_range(form)
+    ]
+    low, high = min(ends), max(ends)
+    signed = [np.dtype(name) for name in ("i2", "i4", "i8")]
+    for dtype in (*(stored if len(stored) == 1 else ()), *signed):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return dtype
+    return np.dtype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelReader:
+    """
+    Reads frames of one size and type.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Rows and columns, and 3 for colour.
+    dtype : numpy.dtype
+    rescale : bool
+        Apply each frame's slope and intercept.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    rescale: bool = True
+
+    def read(self, ref: PixelRef, out: npt.NDArray[Any]) -> None:
+        """
+        Put a frame's values into `out`.
+
+        Raises
+        ------
+        PixelError
+            The pixels are truncated or cannot be decoded.
+        MissingDependencyError
+            A decoder for the transfer syntax is not installed.
+        SourceError
+            The file cannot be read any more.
+        """
+        plain = not self.rescale or (ref.slope == 1 and ref.intercept == 0)
+        values = _native(ref) if ref.offset is not None else _decoded(ref)
+        if ref.tile is not None:
+            row, column = ref.tile
+            values = values[row : row + self.shape[0], column : column + self.shape[1]]
+        if values.shape != self.shape:
+            raise PixelError(
+                f"{ref.source.name}: the pixels have the shape {values.shape}, the header says "
+                f"{self.shape}"
+            )
+        out[...] = values
+        if not plain and not ref.format.colour and not ref.format.real:
+            if ref.slope != 1:
+                np.multiply(out, self.dtype.type(ref.slope), out=out)
+            if ref.intercept != 0:
+                np.add(out, self.dtype.type(ref.intercept), out=out)
+
+
+def reader_for(
+    refs: Iterable[PixelRef], shape: tuple[int, int], *, rescale: bool = True
+) -> PixelReader:
+    """
+    Return the reader for frames that become one array.
+
+    Parameters
+    ----------
+    refs : iterable of PixelRef
+        All frames of the array.
+    shape : tuple of int
+        Rows and columns of a frame.
+    rescale : bool
+        Apply Rescale Slope and Intercept: exact integers if they are integers, else float32
+        (float64 for more than 16 bits stored). False gives the stored values.
+    """
+    refs = list(refs)
+    dtype = _result_dtype(refs, rescale=rescale)
+    colour = refs[0].format.colour
+    if refs[0].format.photometric == _PALETTE:
+        dtype = np.dtype(np.uint8)
+    return PixelReader((*shape, 3) if colour else shape, dtype, rescale)
+
+
+def _native(ref: PixelRef) -> npt.NDArray[Any]:
+    form = ref.format
+    if ref.offset is None:
+        raise PixelError(f"{ref.source.name}: no native pixels")
+    data = ref.source.read(ref.offset, ref.length)
+    if len(data) < ref.length:
+        raise PixelError(
+            f"{ref.source.name}: truncated: {len(data)} of {ref.length} bytes of pixel data"
+        )
+    dtype = stored_dtype(form)
+    values = np.frombuffer(data, dtype.newbyteorder("<"))
+    if form.samples > 1:
+        values = _interleaved(values, form)
+    else:
+        values = values.reshape(form.rows, form.columns)
+    if form.real:
+        return values
+    return _clean(values, form)
+
+
+def _interleaved(values: npt.NDArray[Any], form: PixelFormat) -> npt.NDArray[Any]:
+    if form.planar:
+        return values.reshape(form.samples, form.rows, form.columns).transpose(1, 2, 0)
+    return values.reshape(form.rows, form.columns, form.samples)
+
+
+def _clean(values: npt.NDArray[Any], form: PixelFormat) -> npt.NDArray[Any]:
+    """Keep the bits stored, with their sign: the others may hold overlays or garbage."""
+    above = form.bits_allocated - 1 - form.high_bit
+    below = form.high_bit + 1 - form.bits_stored
+    if above == 0 and below == 0:
+        return values
+    native = values.astype(values.dtype.newbyteorder("="))
+    np.left_shift(native, above, out=native)
+    np.right_shift(native, above + below, out=native)
+    return native
+
+
+def _decoded(ref: PixelRef) -> npt.NDArray[Any]:
+    import pydicom
+    from pydicom.pixels import apply_color_lut
+
+    form = ref.format
+    # A C-level write to stderr by a decoder is not ours to show; errors come as exceptions.
+    with ref.source.open() as file:
+        try:
+            dataset = pydicom.dcmread(file, force=True)
+            frames = _pixel_array(dataset, ref)
+            if form.photometric == _PALETTE:
+                frames = _eight_bits(apply_color_lut(frames, dataset))
+        except (MissingDependencyError, PixelError):
+            raise
+        except Exception as error:
+            raise _explain(error, ref) from error
+    return frames
+
+
+def _eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Palettes with 16-bit entries carry 8-bit colours in their upper bytes."""
+    return (values >> 8).astype(np.uint8) if values.dtype.itemsize > 1 else values
+
+
+def _pixel_array(dataset: Any, ref: PixelRef) -> npt.NDArray[Any]:
+    from pydicom.pixels import get_decoder
+
+    syntax = dataset.file_meta.get("TransferSyntaxUID") or ref.format.syntax
+    decoder = get_decoder(syntax)
+    if not decoder.is_available:
+        raise _missing(decoder, ref)
+    values, _ = decoder.as_array(dataset, index=ref.number)
+    if ref.format.samples == 1 and not ref.format.real:
+        values = _clean(values, ref.format) if _needs_cleaning(values, ref.format) else values
+    return values
+
+
+def _needs_cleaning(values: npt.NDArray[Any], form: PixelFormat) -> bool:
+    """Tell whether bits above those stored are set: decoders differ in what they do about it."""
+    low, high = _stored_range(form)
+    return values.dtype.kind in "iu" and bool(values.min() < low or values.max() > high)
+
+
+def _missing(decoder: Any, ref: PixelRef) -> MissingDependencyError:
+    wanted = "; ".join(decoder.missing_dependencies)
+    return MissingDependencyError(
+        f"{ref.source.name}: pixels compressed as {decoder.UID.name} need a decoder that is not "
+        f'installed ({wanted}): pip install "imagedata_xr[codecs]"'
+    )
+
+
+def _explain(error: Exception, ref: PixelRef) -> PixelError:
+    first = str(error).strip().splitlines() or [type(error).__name__]
+    return PixelError(
+        f"{ref.source.name}: the pixels of frame {ref.number} (transfer syntax "
+        f"{ref.format.syntax}) cannot be decoded: {' '.join(line.strip() for line in first[:3])}"
+    )
+
+
+if sys.byteorder != "little":
+    raise ImportError("imagedata_xr needs a little-endian machine")

@@ -1,0 +1,366 @@
+"""From a source to a Dataset: headers, frames, sorting, and what the coordinates need."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from imagedata_xr import schema
+from imagedata_xr.dataset import Image, Labels, build
+from imagedata_xr.errors import (
+    DuplicateFrameError,
+    DuplicateWarning,
+    FormatError,
+    ImagedataError,
+    NoImagesError,
+    OptionError,
+    SkippedFileWarning,
+    SpacingWarning,
+)
+from imagedata_xr.formats.dicom import attributes, headers
+from imagedata_xr.formats.dicom.headerstore import HeaderStore
+from imagedata_xr.formats.dicom.instance import frames_of
+from imagedata_xr.formats.dicom.pixels import reader_for
+from imagedata_xr.lazy import FrameArray, lazily
+from imagedata_xr.progress import track
+from imagedata_xr.sorting import by_series, choose_series, choose_stack, select_frames, sort_stack
+from imagedata_xr.sortkeys import readings, resolve
+from imagedata_xr.sources import find_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy.typing as npt
+    import xarray as xr
+
+    from imagedata_xr.formats.dicom.headers import Header
+    from imagedata_xr.frames import Frame, Source
+    from imagedata_xr.sorting import Cube, DimensionLabels
+    from imagedata_xr.sorting.series import Criterion, SeriesChoice
+    from imagedata_xr.sortkeys import SortSpec
+
+__all__ = ["Options", "Scan", "open_image", "scan"]
+
+_JOINED = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the user may say about opening; see `imagedata_xr.formats.dicom.engine`."""
+
+    sort: SortSpec | None = None
+    series: SeriesChoice | None = None
+    select: Mapping[str, Criterion] | None = None
+    stack: int | None = None
+    rescale: bool = True
+    phi: bool = True
+    coords: Sequence[str] = ()
+    errors: Literal["raise", "warn"] = "raise"
+    progress: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """
+    All frames of a source with their headers.
+
+    Attributes
+    ----------
+    frames : list of Frame
+    headers : dict of Source to Header
+    others : list of str
+        Names of DICOM objects without images (reports, plans), passed over.
+    """
+
+    frames: list[Frame]
+    headers: dict[Source, Header]
+    others: list[str]
+
+
+def scan(source: Any, *, errors: str = "raise", progress: bool | None = None) -> Scan:
+    """
+    Read the headers of all DICOM files of a source.
+
+    Raises
+    ------
+    FormatError
+        A DICOM file is damaged (with ``errors="warn"``: a SkippedFileWarning that names it).
+    NoImagesError
+        There is no DICOM image.
+    """
+    if errors not in ("raise", "warn"):
+        raise OptionError(f"errors={errors!r}: give 'raise' or 'warn'")
+    frames: list[Frame] = []
+    found: dict[Source, Header] = {}
+    others: list[str] = []
+    broken: list[str] = []
+    sources = find_sources(source)
+    pool: dict[bytes, bytes] = {}
+    for one in track(sources, "headers", show=progress):
+        try:
+            header = headers.read_header(one, pool=pool)
+            images = [] if header is None else frames_of(header)
+        except ImagedataError as error:
+            if errors == "raise":
+                raise _with_remedy(error) from error
+            broken.append(str(error))
+            continue
+        if header is None:
+            continue
+        if images:
+            found[one] = header
+            frames.extend(images)
+        else:
+            others.append(one.name)
+    if broken:
+        listed = "\n  ".join(broken)
+        warnings.warn(
+            f"left out {len(broken)} file(s):\n  {listed}", SkippedFileWarning, stacklevel=2
+        )
+    if not frames:
+        what = f"{len(others)} DICOM object(s) without images" if others else "no DICOM file"
+        raise NoImagesError(f"no image in {len(sources)} file(s): {what}")
+    return Scan(_without_duplicates(frames), found, others)
+
+
+def _with_remedy(error: ImagedataError) -> ImagedataError:
+    if isinstance(error, FormatError):
+        return type(error)(f"{error} (errors='warn' opens the series without this file)")
+    return error
+
+
+def _without_duplicates(frames: list[Frame]) -> list[Frame]:
+    """
+    Leave out copies of an instance: the same SOP Instance UID and the same contents.
+
+    Raises
+    ------
+    DuplicateFrameError
+        The contents differ.
+    """
+    seen: dict[tuple[str, int], Frame] = {}
+    kept, copies = [], []
+    for frame in frames:
+        key = (frame.uid, frame.ref.number)
+        first = seen.setdefault(key, frame) if frame.uid else frame
+        if first is frame:
+            kept.append(frame)
+        elif _same_contents(first, frame):
+            copies.append(frame.ref.source.name)
+        else:
+            raise DuplicateFrameError(
+                f"{first.ref.source.name} and {frame.ref.source.name} have one SOP Instance UID "
+                "but different contents: open them one at a time",
+                groups=[{"source": f.ref.source.name} for f in (first, frame)],
+            )
+    if copies:
+        warnings.warn(
+            f"left out {len(copies)} identical copies of images: {', '.join(copies[:5])}"
+            f"{', ...' if len(copies) > 5 else ''}",
+            DuplicateWarning,
+            stacklevel=2,
+        )
+    return kept
+
+
+def _same_contents(one: Frame, other: Frame) -> bool:
+    if (one.position, one.orientation, one.shape) != (
+        other.position,
+        other.orientation,
+        other.shape,
+    ):
+        return False
+    if one.ref.format != other.ref.format:
+        return False
+    if one.ref.offset is None or other.ref.offset is None:
+        return one.ref.source.read() == other.ref.source.read()
+    return one.ref.source.read(one.ref.offset, one.ref.length) == other.ref.source.read(
+        other.ref.offset, other.ref.length
+    )
+
+
+def open_image(source: Any, options: Options) -> xr.Dataset:
+    """
+    Open one series, or one stack of it, as a Dataset.
+
+    Parameters
+    ----------
+    source : path, URL, list, file object or bytes
+        As `imagedata_xr.sources.find_sources` takes it.
+    options : Options
+
+    Raises
+    ------
+    ImagedataError
+        See the tree in `imagedata_xr.errors`.
+    """
+    found = scan(source, errors=options.errors, progress=options.progress)
+    series = options.series
+    several = isinstance(source, list | tuple) and len(source) > 1
+    if series is None and several and options.sort is not None:
+        series = _JOINED
+    frames = choose_series(by_series(found.frames), series)
+    if options.select:
+        frames = select_frames(frames, options.select)
+    stack = choose_stack(frames, options.stack)
+    keys = resolve(options.sort) if options.sort is not None else ()
+    return to_dataset(sort_stack(stack, keys), found.headers, options)
+
+
+def to_dataset(cube: Cube, known: Mapping[Source, Header], options: Options) -> xr.Dataset:
+    """
+    Build the Dataset of a sorted series.
+
+    Parameters
+    ----------
+    cube : Cube
+    known : mapping of Source to Header
+        Headers of all instances.
+    options : Options
+    """
+    flat: list[Frame] = cube.frames.ravel().tolist()
+    own = list({id(h): h for h in (known[frame.ref.source] for frame in flat)}.values())
+    refs = np.empty(cube.frames.shape, dtype=object)
+    refs.ravel()[:] = [frame.ref for frame in flat]
+    reader = reader_for((frame.ref for frame in flat), flat[0].shape, rescale=options.rescale)
+    _warn_uneven(cube)
+    attrs = _attrs(flat, own, options)
+    return build(
+        Image(
+            data=lazily(FrameArray(refs, reader, progress=options.progress)),
+            dims={dim.name: _dimension(dim) for dim in cube.dims},
+            grid=cube.grid,
+            frames=_per_frame(cube, flat, options),
+            attrs=attrs,
+            encoding={schema.ENCODING: _encoding(cube, flat)},
+            spacing=flat[0].spacing,
+            colour=len(reader.shape) > 2,
+        )
+    )
+
+
+def _warn_uneven(cube: Cube) -> None:
+    if cube.grid is None or cube.grid.slice.is_even:
+        return
+    steps = np.abs(np.diff(cube.grid.slice.values))
+    warnings.warn(
+        f"slices are unevenly spaced, {steps.min():.3f} to {steps.max():.3f} mm apart (median "
+        f"{np.median(steps):.3f}): a slice may be missing; positions are the measured ones",
+        SpacingWarning,
+        stacklevel=2,
+    )
+
+
+def _attrs(flat: Sequence[Frame], own: Sequence[Header], options: Options) -> dict[str, Any]:
+    tags = headers.public_tags()
+    found = attributes.attributes(own, phi=options.phi, tags=tags)
+    values = flat[0].values
+    for keyword in ("AcquisitionDate", "AcquisitionTime"):
+        value = attributes.plain(values.get(keyword))
+        if keyword not in found and value is not None and options.phi:
+            found[keyword] = value
+    if options.rescale:
+        found.update(attributes.units(values))
+    photometric = flat[0].ref.format.photometric
+    colour = flat[0].ref.format.colour
+    found["PhotometricInterpretation"] = "RGB" if colour else photometric
+    return found
+
+
+def _dimension(dim: DimensionLabels) -> Labels:
+    attrs = {schema.UNITS: dim.units} if dim.units else {}
+    return Labels(dim.labels, attrs, {"source": dim.source})
+
+
+def _encoding(cube: Cube, flat: Sequence[Frame]) -> dict[str, Any]:
+    form = flat[0].ref.format
+    return {
+        "sort": {dim.name: dim.source for dim in cube.dims},
+        "start": {dim.name: dim.start for dim in cube.dims if dim.start is not None},
+        "TransferSyntaxUID": form.syntax,
+        "BitsAllocated": form.bits_allocated,
+        "BitsStored": form.bits_stored,
+        "PixelRepresentation": int(form.signed),
+        "PhotometricInterpretation": form.photometric,
+        "RescaleSlope": sorted({frame.ref.slope for frame in flat})[:2],
+        "RescaleIntercept": sorted({frame.ref.intercept for frame in flat})[:2],
+    }
+
+
+def _per_frame(cube: Cube, flat: Sequence[Frame], options: Options) -> dict[str, Labels]:
+    shape = cube.frames.shape
+    dims = set(cube.names)
+    found: dict[str, Labels] = {
+        schema.FRAME: Labels(np.array([f.hash for f in flat], dtype=np.int64).reshape(shape))
+    }
+    for name, column in _moments(cube, flat).items():
+        found[name] = Labels(column.reshape(shape), {schema.UNITS: schema.UNITS_OF[name]})
+    for name in (schema.TE, schema.TI, schema.FA, schema.B):
+        column = _numbers(readings(name)[0].value(frame.values) for frame in flat)
+        if name not in dims and column is not None and np.ptp(column[np.isfinite(column)]) > 0:
+            found[name] = Labels(column.reshape(shape), {schema.UNITS: schema.UNITS_OF[name]})
+    found.update(_directions(flat, shape))
+    for keyword in options.coords:
+        found[keyword] = Labels(_wanted(keyword, flat).reshape(shape))
+    uids = np.array([str(f.values.get(schema.SERIES) or "") for f in flat]).reshape(shape)
+    store = HeaderStore({f.hash: (f.ref.source, f.ref.number) for f in flat})
+    found[schema.SERIES] = Labels(uids, {}, {schema.HEADERS: store})
+    return found
+
+
+def _numbers(values: Iterable[Any]) -> npt.NDArray[np.float64] | None:
+    """Return values as floats, NaN where one is missing; None where all are."""
+    listed = [float(v) if isinstance(v, int | float) else np.nan for v in values]
+    column = np.array(listed, dtype=np.float64)
+    return None if np.isnan(column).all() else column
+
+
+def _moments(cube: Cube, flat: Sequence[Frame]) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the frames' own times, on the same zero as the dimension ``time`` where it has one."""
+    found = {}
+    keys = {key.source: key for key in readings(schema.TIME)}
+    used = next((dim for dim in cube.dims if dim.name == schema.TIME), None)
+    for source in ("AcquisitionDateTime", "AcquisitionDate+AcquisitionTime"):
+        column = _numbers(keys[source].value(frame.values) for frame in flat)
+        if column is None or np.isnan(column).any():
+            continue
+        start = used.start if used is not None and used.source == source else None
+        column -= column.min() if start is None else start
+        if np.ptp(column) > 0:
+            found[schema.ACQUISITION_TIME] = column
+        break
+    trigger = _numbers(frame.values.get("TriggerTime") for frame in flat)
+    if trigger is not None and np.ptp(trigger[np.isfinite(trigger)]) > 0:
+        found[schema.TRIGGER_TIME] = trigger
+    return found
+
+
+def _directions(flat: Sequence[Frame], shape: tuple[int, ...]) -> dict[str, Labels]:
+    """Return gradient directions in patient LPS; frames without one (b = 0) have the zero vector."""
+    rows = [frame.values.get("DiffusionGradientOrientation") for frame in flat]
+    if not any(isinstance(row, tuple) and len(row) == 3 for row in rows):
+        return {}
+    table = np.array(
+        [row if isinstance(row, tuple) and len(row) == 3 else (0.0, 0.0, 0.0) for row in rows],
+        dtype=np.float64,
+    )
+    return {name: Labels(table[:, k].reshape(shape)) for k, name in enumerate(schema.BVEC)}
+
+
+def _wanted(keyword: str, flat: Sequence[Frame]) -> npt.NDArray[Any]:
+    values = [frame.values.get(keyword) for frame in flat]
+    if all(value is None for value in values):
+        raise OptionError(f"coords: no frame has a value for {keyword!r}")
+    if all(isinstance(value, int | float) for value in values):
+        return np.array(values)
+    numbers = _numbers(values)
+    if numbers is not None and all(
+        value is None or isinstance(value, int | float) for value in values
+    ):
+        return numbers
+    return np.array(
+        ["\\".join(map(str, v)) if isinstance(v, tuple) else str(v or "") for v in values]
+    )

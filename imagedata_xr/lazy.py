@@ -1,0 +1,101 @@
+"""The lazy array over a grid of frames: the only user of xarray's backend internals."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from imagedata_xr.progress import track
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from imagedata_xr.frames import PixelRef
+
+__all__ = ["FrameArray", "FrameReader", "lazily"]
+
+
+class FrameReader(Protocol):
+    """Reads the pixels of one frame; picklable, holds no open file."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of every frame it returns."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns, and 3 for colour."""
+
+    def read(self, ref: PixelRef, out: npt.NDArray[Any]) -> None:
+        """Put the frame's values into ``out``, an array of `shape` and `dtype`."""
+
+
+class FrameArray(BackendArray):
+    """
+    Frames on a grid as one array that reads just the frames it is asked for.
+
+    Parameters
+    ----------
+    refs : ndarray of PixelRef
+        Where the frames are; its shape is that of the leading dimensions.
+    reader : FrameReader
+    progress : bool or None
+        Whether to show a progress bar on long reads; None for when a person is looking.
+    """
+
+    def __init__(
+        self, refs: npt.NDArray[Any], reader: FrameReader, *, progress: bool | None = None
+    ) -> None:
+        self.refs = refs
+        self.reader = reader
+        self.progress = progress
+        self.shape = (*refs.shape, *reader.shape)
+        self.dtype = reader.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        """Return the values of the frames, rows and columns that `key` names."""
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
+        leading, plane = key[: self.refs.ndim], key[self.refs.ndim :]
+        refs = _outer(self.refs, leading)
+        frame = np.empty(self.reader.shape, self.dtype)
+        whole = all(isinstance(part, slice) and part == slice(None) for part in plane)
+        within = frame.shape if whole else _outer(frame, plane).shape
+        result = np.empty((*refs.shape, *within), self.dtype)
+        places = list(product(*(range(n) for n in refs.shape)))
+        for place in track(places, "reading", show=self.progress):
+            if whole:
+                self.reader.read(refs[place], result[place])
+            else:
+                self.reader.read(refs[place], frame)
+                result[place] = _outer(frame, plane)
+        return result
+
+
+def _outer(array: Any, key: tuple[Any, ...]) -> npt.NDArray[Any]:
+    """Index each axis on its own, as xarray's outer indexers mean it."""
+    if array.ndim == 0:
+        return array  # type: ignore[no-any-return]
+    axis = 0
+    for part in key:
+        array = array[(slice(None),) * axis + (part,)]
+        if not isinstance(part, int | np.integer):
+            axis += 1
+    # An object array indexed down to one element is that element.
+    if axis:
+        return array  # type: ignore[no-any-return]
+    boxed = np.empty((), dtype=object)
+    boxed[()] = array
+    return boxed
+
+
+def lazily(array: FrameArray) -> Any:
+    """Wrap an array so that xarray indexes it only when values are needed."""
+    return indexing.LazilyIndexedArray(array)

@@ -1,0 +1,140 @@
+"""From an array back to its source: full headers, and a table of its frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imagedata_xr import schema
+from imagedata_xr.errors import HeaderError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    import pandas as pd
+    import xarray as xr
+
+__all__ = ["frame_table", "header", "header_store", "summary"]
+
+
+def header_store(obj: xr.DataArray | xr.Dataset) -> Any:
+    """
+    Return the store of full headers that the array carries.
+
+    Raises
+    ------
+    HeaderError
+        The array has none: it was not read from DICOM, or came back from a netCDF or Zarr file.
+    """
+    series = obj.coords.get(schema.SERIES)
+    store = None if series is None else series.encoding.get(schema.HEADERS)
+    if store is None:
+        raise HeaderError(
+            "the array does not know where its DICOM headers are: it comes from another format, "
+            "from several series, or from a netCDF or Zarr file; open the DICOM source again"
+        )
+    return store
+
+
+def _frames(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    frames = obj.coords.get(schema.FRAME)
+    if frames is None or frames.dtype.kind not in "iu":
+        raise HeaderError(
+            "the array's frames are no frames of its source (they were averaged or interpolated)"
+        )
+    found: xr.DataArray = frames
+    return found
+
+
+def header(obj: xr.DataArray | xr.Dataset, index: int | None = None, **indexers: int) -> Any:
+    """
+    Return the full header of one frame as a pydicom Dataset, without pixels.
+
+    Parameters
+    ----------
+    obj : DataArray or Dataset
+    index : int, optional
+        Row of `frame_table`; not needed where there is one frame.
+    **indexers : int
+        Or the frame's place along named dimensions, e.g. ``time=0, slice=3``.
+
+    Raises
+    ------
+    HeaderError
+        There is no such frame, or its file is gone.
+    """
+    frames = _frames(obj)
+    unknown = set(indexers) - set(obj.dims)
+    if unknown:
+        raise HeaderError(f"the array has no dimension {sorted(unknown)}: it has {tuple(obj.dims)}")
+    frames = frames.isel({name: place for name, place in indexers.items() if name in frames.dims})
+    flat = frames.values.ravel()
+    place = 0 if index is None and flat.size == 1 else index
+    if place is None or not -flat.size <= place < flat.size:
+        raise HeaderError(
+            f"the array has {flat.size} frames over {frames.dims}: give the number of one of them "
+            "(see .med.frames()), or its place, e.g. header(slice=0)"
+        )
+    return header_store(obj).dataset(int(flat[place]))
+
+
+def frame_table(obj: xr.DataArray | xr.Dataset) -> pd.DataFrame:
+    """
+    Return one row a frame: its labels, its own values, its file and its number in the file.
+
+    Raises
+    ------
+    HeaderError
+        The array's frames are not known.
+    """
+    import pandas as pd
+
+    frames = _frames(obj)
+    store = (
+        obj.coords[schema.SERIES].encoding.get(schema.HEADERS)
+        if schema.SERIES in obj.coords
+        else None
+    )
+    columns: dict[Hashable, Any] = {}
+    labels = np.meshgrid(*(np.arange(obj.sizes[dim]) for dim in frames.dims), indexing="ij")
+    for dim, places in zip(frames.dims, labels, strict=True):
+        known = dim in obj.coords
+        columns[dim] = obj.coords[dim].values[places.ravel()] if known else places.ravel()
+    for name, coord in obj.coords.items():
+        if name not in columns and set(coord.dims) <= set(frames.dims):
+            columns[name] = coord.broadcast_like(frames).transpose(*frames.dims).values.ravel()
+    keys = [int(key) for key in frames.values.ravel()]
+    if store is not None:
+        known_places = [store.places.get(key) for key in keys]
+        columns["source"] = [None if place is None else place[0].name for place in known_places]
+        columns["number"] = [-1 if place is None else place[1] for place in known_places]
+    return pd.DataFrame(columns)
+
+
+def summary(obj: xr.DataArray) -> str:
+    """Return a short text: dimensions, what they were read from, geometry, and the source."""
+    stored = obj.encoding.get(schema.ENCODING, {})
+    sources = stored.get("sort", {})
+    lines = [
+        f"{schema.IMAGE if obj.name is None else obj.name}: {obj.dtype}, "
+        + " x ".join(f"{d} {n}" for d, n in obj.sizes.items())
+    ]
+    for dim in obj.dims:
+        if dim not in obj.coords:
+            continue
+        coord = obj.coords[dim]
+        unit = coord.attrs.get(schema.UNITS, "")
+        ends = f"{_short(coord.values[0])} to {_short(coord.values[-1])} {unit}".strip()
+        origin = coord.encoding.get("source") or sources.get(dim)
+        lines.append(f"  {dim}: {ends}" + (f", from {origin}" if origin else ""))
+    if stored:
+        lines.append(
+            f"  stored: {stored['BitsStored']} of {stored['BitsAllocated']} bits, "
+            f"{stored['PhotometricInterpretation']}, transfer syntax {stored['TransferSyntaxUID']}"
+        )
+    return "\n".join(lines)
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float | np.number) else str(value)

@@ -1,0 +1,228 @@
+"""
+Columns of header values over the frames of one stack, and the arithmetic of complete grids.
+
+A frame has a *slot* (the number of its slice) and, for every key, a *code* (the number of its
+value among the key's different values). Keys span a complete grid when each combination of slot
+and codes stands exactly once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from imagedata_xr.frames import Frame, Value
+    from imagedata_xr.sortkeys.key import SortKey
+
+    IntArray = npt.NDArray[np.intp]
+    FloatArray = npt.NDArray[np.float64]
+
+__all__ = ["Column", "cells", "complete", "exact_column", "parallel", "rank_column", "read"]
+
+# Two slices' steps of time may differ by this fraction of the smallest step before one of them
+# must be suspected of a missing frame.
+_STEP_TOLERANCE = 0.5
+# A slice whose longest step is this many times its shortest has a gap: a missing frame doubles it.
+_REGULAR = 1.75
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """
+    One key over the frames of a stack.
+
+    Attributes
+    ----------
+    key : SortKey
+        The reading that the values come from.
+    codes : ndarray of int, shape (n,)
+        For each frame the index of its value in `labels`.
+    labels : tuple
+        The different values in ascending order: numbers or strings. For a ranked column with
+        values of their own in each slice, the smallest value of each rank.
+    values : tuple
+        For each frame its own value.
+    """
+
+    key: SortKey
+    codes: IntArray
+    labels: tuple[Value, ...]
+    values: tuple[Value, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of different values."""
+        return len(self.labels)
+
+
+def read(key: SortKey, frames: Sequence[Frame]) -> tuple[Value, ...]:
+    """Return the key's value of every frame."""
+    return tuple(key.value(frame.values) for frame in frames)
+
+
+def exact_column(key: SortKey, values: Sequence[Value]) -> Column | None:
+    """
+    Give the different values numbers, equal up to the key's tolerance.
+
+    Returns
+    -------
+    Column or None
+        None where a frame has no value, or the values cannot be ordered.
+    """
+    if any(value is None for value in values):
+        return None
+    if all(isinstance(value, int | float) for value in values):
+        return _numeric(key, values)
+    texts = [_text(value) for value in values]
+    labels = sorted(set(texts))
+    index = {label: code for code, label in enumerate(labels)}
+    codes = np.array([index[text] for text in texts], dtype=np.intp)
+    return Column(key, codes, tuple(labels), tuple(texts))
+
+
+def _text(value: Value) -> str:
+    return "\\".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _numeric(key: SortKey, values: Sequence[Value]) -> Column | None:
+    array = np.array(values, dtype=np.float64)
+    if not np.isfinite(array).all():
+        return None
+    different, inverse = np.unique(array, return_inverse=True)
+    # Moments are large numbers (seconds since year 1): only their differences can be compared.
+    size = np.abs(different - (different[0] if key.ranked else 0.0))
+    near = np.diff(different) <= key.tolerance * (1e-3 if key.ranked else size[1:])
+    group = np.concatenate([[0], np.cumsum(~near)])
+    first = np.concatenate([[True], ~near])
+    labels = different[first]
+    whole = all(isinstance(value, int) for value in values)
+    return Column(
+        key,
+        group[inverse.ravel()].astype(np.intp),
+        tuple(int(v) if whole else float(v) for v in labels),
+        tuple(values),
+    )
+
+
+def cells(slots: IntArray, columns: Sequence[Column]) -> tuple[IntArray, int]:
+    """Return for each frame the number of its cell in the grid, and the number of cells."""
+    number = np.zeros(len(slots), dtype=np.intp)
+    size = 1
+    for column in columns:
+        number = number * column.size + column.codes
+        size *= column.size
+    slices = int(slots.max()) + 1 if len(slots) else 0
+    return number * slices + slots, size * slices
+
+
+def complete(slots: IntArray, columns: Sequence[Column]) -> bool:
+    """Tell whether every cell of the grid holds exactly one frame."""
+    number, size = cells(slots, columns)
+    return size == len(number) and len(np.unique(number)) == size
+
+
+def varies_within(groups: IntArray, codes: IntArray) -> bool:
+    """Tell whether one group holds different codes."""
+    pairs = np.unique(np.stack([groups, codes]), axis=1)
+    return bool(pairs.shape[1] > len(np.unique(groups)))
+
+
+def rank_column(
+    key: SortKey,
+    values: Sequence[Value],
+    slots: IntArray,
+    columns: Sequence[Column],
+    *,
+    witnesses: Sequence[Column] = (),
+) -> Column | None:
+    """
+    Rank the frames of each cell by a value that each slice has for itself.
+
+    Parameters
+    ----------
+    key : SortKey
+        A ranked key.
+    values : sequence
+        Its value for every frame.
+    slots : ndarray of int, shape (n,)
+        Slice of every frame.
+    columns : sequence of Column
+        The other keys of the grid.
+    witnesses : sequence of Column
+        Other columns that count the same thing (acquisition numbers, say). Where one of them
+        agrees, the slices need not run in parallel.
+
+    Returns
+    -------
+    Column or None
+        None where the cells have different numbers of frames, equal values in one cell, or
+        values that do not run in parallel from slice to slice (a frame is missing).
+    """
+    if any(not isinstance(value, int | float) for value in values):
+        return None
+    array = np.array(values, dtype=np.float64)
+    group, _ = cells(slots, columns)
+    order = np.lexsort((array, group))
+    count = np.unique(group, return_counts=True)[1]
+    if len(set(count.tolist())) != 1:
+        return None
+    table = array[order].reshape(-1, int(count[0]))
+    if (np.diff(table, axis=1) <= 0).any():
+        return None
+    codes = np.empty(len(array), dtype=np.intp)
+    codes[order] = np.tile(np.arange(table.shape[1]), table.shape[0])
+    agreed = any(np.array_equal(witness.codes, codes) for witness in witnesses)
+    if not agreed and not parallel(table, counts=key.counts):
+        return None
+    labels = table.min(axis=0)
+    whole = all(isinstance(value, int) for value in values)
+    return Column(
+        key, codes, tuple(int(v) if whole else float(v) for v in labels), tuple(array.tolist())
+    )
+
+
+def parallel(table: FloatArray, *, counts: bool = False) -> bool:
+    """
+    Tell whether the rows of a table step together, so that equal ranks mean one time point.
+
+    A frame missing from one row and another one from the next leave rows of equal length, but
+    with steps at different places.
+
+    Parameters
+    ----------
+    table : ndarray, shape (cells, ranks)
+        Ascending values of each cell.
+    counts : bool
+        The values are counts, not measurements: their steps must be equal.
+    """
+    steps = np.diff(table, axis=1)
+    if steps.size == 0 or len(table) == 1:
+        return True
+    if not _start_together(table, float(steps.min())):
+        return False
+    spread = np.abs(steps - np.median(steps, axis=0)).max()
+    if counts:
+        return bool(spread == 0)
+    if spread < _STEP_TOLERANCE * steps.min():
+        return True
+    return steps.shape[1] > 1 and bool((steps.max(axis=1) < _REGULAR * steps.min(axis=1)).all())
+
+
+def _start_together(table: FloatArray, step: float) -> bool:
+    """Tell whether rows that overlap start within one step: else one of them lacks its first."""
+    rows = table[np.argsort(table[:, 0], kind="stable")]
+    start, end = rows[0, 0], rows[0, -1]
+    for first, last in rows[:, [0, -1]].tolist():
+        if first - start >= step:
+            if first <= end:
+                return False
+            start = first
+        end = max(end, last)
+    return True

@@ -1,0 +1,193 @@
+"""Frames by series, the choice of one of them, and the choice of frames by header value."""
+
+from __future__ import annotations
+
+import difflib
+from math import isclose
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from imagedata_xr.errors import MultipleSeriesError, NoImagesError, OptionError
+from imagedata_xr.sortkeys import names, readings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from imagedata_xr.frames import Frame, Value
+
+    Criterion: TypeAlias = Value | Sequence[Value] | slice | Callable[[Value], bool]
+    SeriesChoice: TypeAlias = str | int | Sequence[str | int]
+
+__all__ = ["by_series", "choose_series", "describe_series", "select_frames"]
+
+ALL = "all"
+_SHOWN = ("SeriesNumber", "Modality", "SeriesDescription", "SeriesInstanceUID")
+
+
+def by_series(frames: Sequence[Frame]) -> list[list[Frame]]:
+    """Group frames by Series Instance UID, in the order of their series numbers."""
+    groups: dict[Value, list[Frame]] = {}
+    for frame in frames:
+        groups.setdefault(frame.values.get("SeriesInstanceUID"), []).append(frame)
+    return sorted(groups.values(), key=_series_order)
+
+
+def _series_order(frames: Sequence[Frame]) -> tuple[int, str]:
+    number = frames[0].values.get("SeriesNumber")
+    uid = str(frames[0].values.get("SeriesInstanceUID"))
+    return (number if isinstance(number, int) else 1 << 40, uid)
+
+
+def describe_series(frames: Sequence[Frame]) -> dict[str, Any]:
+    """Return what tells a series from its neighbours, for messages and for choosing."""
+    values = frames[0].values
+    found: dict[str, Any] = {name: values.get(name) for name in _SHOWN}
+    return {**found, "frames": len(frames)}
+
+
+def choose_series(groups: Sequence[list[Frame]], series: SeriesChoice | None) -> list[Frame]:
+    """
+    Return the frames of the series that is meant.
+
+    Parameters
+    ----------
+    groups : sequence of list of Frame
+        As `by_series` returns them.
+    series : str, int, sequence or None
+        A series number, a Series Instance UID or a series description; several of these, whose
+        frames are then sorted together; ``"all"``; or None where there is only one.
+
+    Raises
+    ------
+    MultipleSeriesError
+        Several series fit; the message lists them with the argument that chooses each.
+    NoImagesError
+        No series fits.
+    """
+    if series is None or (isinstance(series, str) and series == ALL):
+        if len(groups) > 1 and series is None:
+            raise _several(groups, "several series", groups)
+        return [frame for group in groups for frame in group]
+    if isinstance(series, str | int):
+        return _one(groups, series)
+    return [frame for choice in series for frame in _one(groups, choice)]
+
+
+def _one(groups: Sequence[list[Frame]], choice: str | int) -> list[Frame]:
+    fits = [group for group in groups if _fits(group[0].values, choice)]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise _several(fits, f"series={choice!r} fits several series", groups)
+    lines = "\n".join(_line(describe_series(group)) for group in groups)
+    raise NoImagesError(f"series={choice!r} fits none of the series that are there:\n{lines}")
+
+
+def _fits(values: Mapping[str, Value], choice: str | int) -> bool:
+    if isinstance(choice, int):
+        return values.get("SeriesNumber") == choice
+    wanted = choice.strip()
+    texts = (values.get("SeriesInstanceUID"), values.get("SeriesDescription"))
+    return wanted in texts or (wanted.isdigit() and values.get("SeriesNumber") == int(wanted))
+
+
+def _several(
+    fits: Sequence[list[Frame]], what: str, everything: Sequence[list[Frame]]
+) -> MultipleSeriesError:
+    found = [describe_series(group) for group in fits]
+    lines = "\n".join(_line(series) for series in found)
+    counts = [describe_series(group)["SeriesNumber"] for group in everything]
+    suggestions = [
+        {"series": series["SeriesNumber"]}
+        if isinstance(series["SeriesNumber"], int) and counts.count(series["SeriesNumber"]) == 1
+        else {"series": series["SeriesInstanceUID"]}
+        for series in found
+    ]
+    return MultipleSeriesError(
+        f"{what} where one is meant:\n{lines}\n"
+        "(or open all of them with xarray.open_datatree; a list of series is sorted together)",
+        groups=found,
+        suggestions=suggestions,
+    )
+
+
+def _line(series: Mapping[str, Any]) -> str:
+    number, description = series["SeriesNumber"], series["SeriesDescription"]
+    return (
+        f"  {number if number is not None else '-'}: {description or '(no description)'} "
+        f"[{series['Modality']}, {series['frames']} frames, {series['SeriesInstanceUID']}]"
+    )
+
+
+def select_frames(frames: Sequence[Frame], select: Mapping[str, Criterion]) -> list[Frame]:
+    """
+    Return the frames whose header values fit.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+    select : mapping
+        DICOM keyword (or the name of a sort key such as ``"te"``) to a value; a list of values,
+        one of which must fit; a ``slice(low, high)`` of numbers; or a predicate. A multi-valued
+        attribute fits a tuple of all its values, or one of its values.
+
+    Raises
+    ------
+    OptionError
+        No frame has such an attribute.
+    NoImagesError
+        No frame fits.
+    """
+    chosen = list(frames)
+    for keyword, criterion in select.items():
+        read = _reader(keyword)
+        column = [read(frame.values) for frame in chosen]
+        if all(value is None for value in column):
+            raise OptionError(_unknown(keyword, frames[0].values))
+        kept = [
+            frame for frame, value in zip(chosen, column, strict=True) if _meets(value, criterion)
+        ]
+        if not kept:
+            there = sorted({repr(value) for value in column})[:12]
+            raise NoImagesError(
+                f"select={{{keyword!r}: {criterion!r}}} leaves no frame: "
+                f"{keyword} is {', '.join(there)}"
+            )
+        chosen = kept
+    return chosen
+
+
+def _reader(keyword: str) -> Callable[[Mapping[str, Value]], Value]:
+    if keyword in names():
+        return readings(keyword)[0].value
+    return lambda values: values.get(keyword)
+
+
+def _unknown(keyword: str, values: Mapping[str, Value]) -> str:
+    near = difflib.get_close_matches(keyword, [*values, *names()], n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"select: no frame has a value for {keyword!r}{hint}"
+
+
+def _meets(value: Value, criterion: Criterion) -> bool:
+    if callable(criterion):
+        return value is not None and bool(criterion(value))
+    if isinstance(criterion, slice):
+        low, high = criterion.start, criterion.stop
+        return (
+            isinstance(value, int | float)
+            and (low is None or value >= low)
+            and (high is None or value <= high)
+        )
+    if isinstance(criterion, list | set | frozenset):
+        return any(_equal(value, one) for one in criterion)
+    return _equal(value, criterion)
+
+
+def _equal(value: Value, wanted: object) -> bool:
+    if isinstance(value, int | float) and isinstance(wanted, int | float):
+        return isclose(value, wanted, rel_tol=1e-4, abs_tol=1e-9)
+    if isinstance(value, tuple):
+        if isinstance(wanted, tuple):
+            return len(value) == len(wanted) and all(map(_equal, value, wanted))
+        return any(_equal(one, wanted) for one in value)
+    return value is not None and value == wanted

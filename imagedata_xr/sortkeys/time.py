@@ -1,0 +1,176 @@
+"""
+Time of a frame in seconds, from the attribute that really orders the series.
+
+The readings are tried in their order. Dates are taken into account, so that midnight is crossed
+in the right direction (DT and TM values: PS3.5 6.2).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from imagedata_xr import schema
+from imagedata_xr.sortkeys.key import SortKey, number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from imagedata_xr.frames import Value
+
+__all__ = ["READINGS", "date_seconds", "datetime_seconds", "time_seconds"]
+
+_DAY = 86400.0
+_TIME = re.compile(r"(\d{2}):?(?:(\d{2}):?(?:(\d{2})(?:\.(\d{1,6}))?)?)?")
+_DATE = re.compile(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})")
+_DATETIME = re.compile(r"(\d{8})(\d{2}(?:\d{2}(?:\d{2}(?:\.\d{1,6})?)?)?)?\s*([+-]\d{4})?")
+
+
+@lru_cache(maxsize=65536)
+def time_seconds(text: str) -> float | None:
+    """Return the seconds since midnight of a DICOM TM value, or None where it is none."""
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()[:3])
+    fraction = float(f"0.{match[4] or 0}")
+    return hours * 3600.0 + minutes * 60.0 + seconds + fraction
+
+
+@lru_cache(maxsize=4096)
+def date_seconds(text: str) -> float | None:
+    """Return the seconds from year 1 to the start of a DICOM DA value, or None."""
+    match = _DATE.fullmatch(text.strip())
+    if match is None:
+        return None
+    try:
+        day = date(int(match[1]), int(match[2]), int(match[3]))
+    except ValueError:
+        return None
+    return day.toordinal() * _DAY
+
+
+@lru_cache(maxsize=65536)
+def datetime_seconds(text: str) -> float | None:
+    """Return the seconds from year 1 of a DICOM DT value (in UTC where it has an offset)."""
+    match = _DATETIME.fullmatch(text.strip())
+    if match is None or match[2] is None:
+        return None
+    day, clock = date_seconds(match[1]), time_seconds(match[2])
+    if day is None or clock is None:
+        return None
+    offset = 0.0
+    if match[3]:
+        sign = -1 if match[3][0] == "-" else 1
+        offset = sign * (int(match[3][1:3]) * 3600.0 + int(match[3][3:5]) * 60.0)
+    return day + clock - offset
+
+
+def _moment(date_keyword: str, time_keyword: str) -> Callable[[Mapping[str, Value]], Value]:
+    def value(values: Mapping[str, Value]) -> Value:
+        clock = values.get(time_keyword)
+        seconds = time_seconds(clock) if isinstance(clock, str) else None
+        if seconds is None:
+            return None
+        day = values.get(date_keyword)
+        start = date_seconds(day) if isinstance(day, str) else None
+        return seconds if start is None else start + seconds
+
+    return value
+
+
+def _acquisition_datetime(values: Mapping[str, Value]) -> Value:
+    text = values.get("AcquisitionDateTime")
+    return datetime_seconds(text) if isinstance(text, str) else None
+
+
+def _milliseconds(keyword: str) -> Callable[[Mapping[str, Value]], Value]:
+    def value(values: Mapping[str, Value]) -> Value:
+        ms = number(values, keyword)
+        return None if ms is None else ms / 1000.0
+
+    return value
+
+
+def _step(values: Mapping[str, Value]) -> float | None:
+    """
+    Return the seconds from one temporal position to the next, where the header knows them.
+
+    Temporal Resolution (0020,0110) is that; the repetition time is, in single-shot echo planar
+    series, where a volume is acquired in one repetition.
+    """
+    resolution = number(values, "TemporalResolution")
+    if resolution:
+        return resolution / 1000.0
+    repetition = number(values, "RepetitionTime")
+    scanning = values.get("ScanningSequence")
+    echo_planar = "EP" in (scanning if isinstance(scanning, tuple) else (scanning,))
+    if repetition and echo_planar and values.get("MRAcquisitionType") == "2D":
+        return repetition / 1000.0
+    return None
+
+
+def _content(values: Mapping[str, Value]) -> Value:
+    """
+    Return the content time, unless temporal positions count what it does not measure.
+
+    It is the time of reconstruction where the scanner has its own count of time points.
+    """
+    if (number(values, "NumberOfTemporalPositions") or 0) > 1:
+        return None
+    return _moment("ContentDate", "ContentTime")(values)
+
+
+def _repetition(values: Mapping[str, Value]) -> float | None:
+    """
+    Return the repetition time in seconds.
+
+    No volume is acquired faster: content times closer than that are times of reconstruction.
+    """
+    ms = number(values, "RepetitionTime")
+    return None if ms is None else ms / 1000.0
+
+
+def _reading(source: str, value: Callable[[Mapping[str, Value]], Value]) -> SortKey:
+    return SortKey(
+        name=schema.TIME,
+        source=source,
+        value=value,
+        units=schema.UNITS_OF[schema.TIME],
+        ranked=True,
+    )
+
+
+READINGS = (
+    _reading("AcquisitionDateTime", _acquisition_datetime),
+    _reading("AcquisitionDate+AcquisitionTime", _moment("AcquisitionDate", "AcquisitionTime")),
+    _reading("TriggerTime", _milliseconds("TriggerTime")),
+    _reading("FrameReferenceTime", _milliseconds("FrameReferenceTime")),
+    SortKey(
+        name=schema.TIME,
+        source="TemporalPositionIdentifier",
+        value=lambda values: number(values, "TemporalPositionIdentifier"),
+        units=schema.UNITS_OF[schema.TIME],
+        counts=True,
+        step=_step,
+    ),
+    SortKey(
+        name=schema.TIME,
+        source="InstanceNumber",
+        value=lambda values: number(values, "InstanceNumber"),
+        units=schema.UNITS_OF[schema.TIME],
+        ranked=True,
+        counts=True,
+        step=_step,
+    ),
+    SortKey(
+        name=schema.TIME,
+        source="ContentDate+ContentTime",
+        value=_content,
+        units=schema.UNITS_OF[schema.TIME],
+        ranked=True,
+        shortest=_repetition,
+    ),
+)

@@ -1,0 +1,40 @@
+"""Order of acquisition where no physical quantity labels the volumes."""
+
+from __future__ import annotations
+
+from imagedata_xr import schema
+from imagedata_xr.sortkeys import time
+from imagedata_xr.sortkeys.key import SortKey, number
+
+READINGS = (
+    *(
+        SortKey(
+            name=schema.VOLUME,
+            source=key.source,
+            value=key.value,
+            ranked=key.ranked,
+            counts=key.counts,
+        )
+        for key in time.READINGS
+        if key.source != "InstanceNumber"
+    ),
+    SortKey(
+        name=schema.VOLUME,
+        source="AcquisitionNumber",
+        value=lambda values: number(values, "AcquisitionNumber"),
+        counts=True,
+    ),
+    SortKey(
+        name=schema.VOLUME,
+        source="SeriesNumber",
+        value=lambda values: number(values, "SeriesNumber"),
+        counts=True,
+    ),
+    SortKey(
+        name=schema.VOLUME,
+        source="InstanceNumber",
+        value=lambda values: number(values, "InstanceNumber"),
+        ranked=True,
+        counts=True,
+    ),
+)
