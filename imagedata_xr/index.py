@@ -304,7 +304,7 @@ def position_coords(grid: Grid) -> xr.Coordinates:
     """
     coords = {}
     for name, axis in zip(SPATIAL, grid.axes, strict=True):
-        size = {} if axis.spacing is None else {SPACING: axis.spacing}
+        size = {} if axis.spacing is None else {SPACING: float(axis.spacing)}
         attrs = {UNITS: MM, DIRECTION: list(axis.direction), **size}
         coords[name] = xr.Variable((name,), axis.values, attrs)
     return _indexed(coords)

@@ -81,16 +81,14 @@ class FrameArray(BackendArray):
 
 def _outer(array: Any, key: tuple[Any, ...]) -> npt.NDArray[Any]:
     """Index each axis on its own, as xarray's outer indexers mean it."""
-    if array.ndim == 0:
-        return array  # type: ignore[no-any-return]
     axis = 0
     for part in key:
         array = array[(slice(None),) * axis + (part,)]
         if not isinstance(part, int | np.integer):
             axis += 1
+    if isinstance(array, np.ndarray | np.generic):
+        return np.asarray(array)
     # An object array indexed down to one element is that element.
-    if axis:
-        return array  # type: ignore[no-any-return]
     boxed = np.empty((), dtype=object)
     boxed[()] = array
     return boxed

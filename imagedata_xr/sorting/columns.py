@@ -96,7 +96,7 @@ def _numeric(key: SortKey, values: Sequence[Value]) -> Column | None:
     if not np.isfinite(array).all():
         return None
     different, inverse = np.unique(array, return_inverse=True)
-    # Moments are large numbers (seconds since year 1): only their differences can be compared.
+    # Moments are large numbers (seconds of years): only their differences can be compared.
     size = np.abs(different - (different[0] if key.ranked else 0.0))
     near = np.diff(different) <= key.tolerance * (1e-3 if key.ranked else size[1:])
     group = np.concatenate([[0], np.cumsum(~near)])
@@ -168,10 +168,10 @@ def rank_column(
     if any(not isinstance(value, int | float) for value in values):
         return None
     array = np.array(values, dtype=np.float64)
-    group, _ = cells(slots, columns)
+    group, size = cells(slots, columns)
     order = np.lexsort((array, group))
-    count = np.unique(group, return_counts=True)[1]
-    if len(set(count.tolist())) != 1:
+    count = np.bincount(group, minlength=size)
+    if count.min() != count.max():
         return None
     table = array[order].reshape(-1, int(count[0]))
     if (np.diff(table, axis=1) <= 0).any():

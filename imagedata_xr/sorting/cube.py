@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["Cube", "DimensionLabels", "choose_stack", "sort_stack"]
 
 
+# DICOM times have microseconds.
+_DECIMALS = 6
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DimensionLabels:
     """
@@ -40,7 +44,7 @@ class DimensionLabels:
     source : str
         The DICOM attributes that the labels come from.
     start : float or None
-        For ``time``: what was subtracted, in seconds (from year 1 where the date is known).
+        For ``time``: what was subtracted, in seconds (from the year 2000 where the date is known).
     """
 
     name: str
@@ -122,7 +126,7 @@ def sort_stack(stack: Stack, keys: Sequence[Sequence[SortKey]] = ()) -> Cube:
     axes = infer(candidates) if not keys else None
     if keys:
         axes, reason = explicit(candidates, keys)
-    if axes is None:
+    if axes is None or not complete(stack.slots, axes):
         raise incomplete(candidates, asked=keys, reason=reason)
     number, size = cells(stack.slots, axes)
     frames = np.empty(size, dtype=object)
@@ -143,7 +147,7 @@ def _labels(axis: Column, frames: Sequence[Frame]) -> DimensionLabels:
     if key.name == schema.TIME:
         start = float(labels[0])
         step = key.step(frames[0].values) if key.counts and key.step is not None else None
-        labels = (labels - labels[0]).astype(np.float64)
+        labels = np.round(labels - labels[0], _DECIMALS).astype(np.float64)
         if key.counts:
             labels = _counted(labels, step)
             start = None

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["READINGS", "date_seconds", "datetime_seconds", "time_seconds"]
 
 _DAY = 86400.0
+# Seconds are counted from the year 2000, so that a float holds them to a tenth of a microsecond.
+_EPOCH = date(2000, 1, 1).toordinal()
 _TIME = re.compile(r"(\d{2}):?(?:(\d{2}):?(?:(\d{2})(?:\.(\d{1,6}))?)?)?")
 _DATE = re.compile(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})")
 _DATETIME = re.compile(r"(\d{8})(\d{2}(?:\d{2}(?:\d{2}(?:\.\d{1,6})?)?)?)?\s*([+-]\d{4})?")
@@ -41,7 +43,7 @@ def time_seconds(text: str) -> float | None:
 
 @lru_cache(maxsize=4096)
 def date_seconds(text: str) -> float | None:
-    """Return the seconds from year 1 to the start of a DICOM DA value, or None."""
+    """Return the seconds from the year 2000 to the start of a DICOM DA value, or None."""
     match = _DATE.fullmatch(text.strip())
     if match is None:
         return None
@@ -49,12 +51,12 @@ def date_seconds(text: str) -> float | None:
         day = date(int(match[1]), int(match[2]), int(match[3]))
     except ValueError:
         return None
-    return day.toordinal() * _DAY
+    return (day.toordinal() - _EPOCH) * _DAY
 
 
 @lru_cache(maxsize=65536)
 def datetime_seconds(text: str) -> float | None:
-    """Return the seconds from year 1 of a DICOM DT value (in UTC where it has an offset)."""
+    """Return the seconds from the year 2000 to a DICOM DT value (in UTC where it has an offset)."""
     match = _DATETIME.fullmatch(text.strip())
     if match is None or match[2] is None:
         return None

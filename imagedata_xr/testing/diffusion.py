@@ -92,10 +92,10 @@ def _philips(dataset: Dataset, _: Phantom, b: float, direction: Any) -> None:
     imaging.add_new(0x03, "FL", float(b))
     undirected = "I" if b else "N"
     imaging.add_new(0x04, "CS", undirected if direction is None else "O")
-    vector = [0.0, 0.0, 0.0] if direction is None else direction.tolist()
+    vector = np.zeros(3) if direction is None else direction
     gradient = dataset.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
     for offset, number in zip((0xB0, 0xB1, 0xB2), vector, strict=True):
-        gradient.add_new(offset, "FL", number)
+        gradient.add_new(offset, "FL", float(np.float32(number)))
 
 
 def _uih(dataset: Dataset, phantom: Phantom, b: float, direction: Any) -> None:

@@ -37,7 +37,6 @@ SCANNERS = {
 }
 SCANNERS["ge_plain"] = SCANNERS["ge"]
 KEYWORDS = {"te": "EchoTime", "ti": "InversionTime", "fa": "FlipAngle"}
-PATIENT_POINTS = {"MR": "HFS", "CT": "HFS", "PT": "HFS"}
 PROPERTIES: dict[str, dict[str, Any]] = {
     "MR": {
         "ScanningSequence": "GR",
@@ -155,7 +154,7 @@ class Headers:
         plane = [*place.column.tolist(), *place.row.tolist()]
         fill(
             dataset,
-            PatientPosition=PATIENT_POINTS[phantom.modality],
+            PatientPosition="HFS",
             FrameOfReferenceUID=phantom.uid("frame", phantom.patient, phantom.study),
             PositionReferenceIndicator="",
             ImageOrientationPatient=[decimal(c, phantom.decimals) for c in plane],

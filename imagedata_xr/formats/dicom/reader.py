@@ -14,6 +14,7 @@ from imagedata_xr.errors import (
     DuplicateFrameError,
     DuplicateWarning,
     FormatError,
+    GeometryError,
     ImagedataError,
     NoImagesError,
     OptionError,
@@ -243,15 +244,17 @@ def to_dataset(cube: Cube, known: Mapping[Source, Header], options: Options) -> 
 
 
 def _warn_uneven(cube: Cube) -> None:
-    if cube.grid is None or cube.grid.slice.is_even:
+    if cube.grid is None or cube.grid.slice.size < 2:
         return
-    steps = np.abs(np.diff(cube.grid.slice.values))
-    warnings.warn(
-        f"slices are unevenly spaced, {steps.min():.3f} to {steps.max():.3f} mm apart (median "
-        f"{np.median(steps):.3f}): a slice may be missing; positions are the measured ones",
-        SpacingWarning,
-        stacklevel=2,
-    )
+    try:
+        _ = cube.grid.slice.step
+    except GeometryError as error:
+        warnings.warn(
+            f"slices are unevenly spaced, one may be missing ({error}); the coordinate holds the "
+            "measured positions",
+            SpacingWarning,
+            stacklevel=2,
+        )
 
 
 def _attrs(flat: Sequence[Frame], own: Sequence[Header], options: Options) -> dict[str, Any]:
@@ -328,7 +331,8 @@ def _moments(cube: Cube, flat: Sequence[Frame]) -> dict[str, npt.NDArray[np.floa
         if column is None or np.isnan(column).any():
             continue
         start = used.start if used is not None and used.source == source else None
-        column -= column.min() if start is None else start
+        # DICOM times have microseconds.
+        column = np.round(column - (column.min() if start is None else start), 6)
         if np.ptp(column) > 0:
             found[schema.ACQUISITION_TIME] = column
         break

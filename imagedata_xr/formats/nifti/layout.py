@@ -140,6 +140,8 @@ def _affine(da: xr.DataArray) -> NDArray[np.float64]:
     try:
         return np.asarray(grid.affine, dtype=np.float64)
     except GeometryError as error:
+        if any(axis.size == 1 and axis.spacing is None for axis in grid.axes):
+            raise
         raise GeometryError(
             f"{error}. NIfTI describes only evenly spaced voxels: resample first (interp), or "
             "write a regular part (isel)"
