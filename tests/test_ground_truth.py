@@ -290,11 +290,10 @@ def test_voxels_that_are_left_are_where_the_result_says(images, name):
     assert misfit(WITH_GAPS[name](*images), gaps=True) < 1e-9
 
 
-@pytest.mark.parametrize("name", [*OPERATIONS, *WITH_GAPS])
+# single points are no grid
+@pytest.mark.parametrize("name", [n for n in (*OPERATIONS, *WITH_GAPS) if "points" not in n])
 def test_grid_of_agrees_with_the_coordinates(images, name):
     """The grid read back gives the same positions as the plain sum of the coordinates."""
-    if "points" in name:
-        pytest.skip("single points are no grid")
     result = restore_indexes({**OPERATIONS, **WITH_GAPS}[name](*images))
     grid = grid_of(result)
     expected = claimed(result).set_dims(dict(zip(SPATIAL, grid.shape, strict=True)))
@@ -395,7 +394,7 @@ def test_files_keep_the_geometry(tmp_path, kind, engine):
     with xr.open_dataarray(path, engine=engine) as stored:
         back = restore_indexes(stored.load())
     xr.testing.assert_identical(a, back)
-    assert misfit(back) < 1e-12 * 200
+    assert misfit(back) < 1e-10
     total = back + linear_image(kind, noise=1e-12)
     assert total.sizes == a.sizes
     assert type(back.xindexes["time"]) is AxisIndex

@@ -157,7 +157,7 @@ def rank_column(
         The other keys of the grid.
     witnesses : sequence of Column
         Other columns that count the same thing (acquisition numbers, say). Where one of them
-        agrees, the slices need not run in parallel.
+        agrees, the slices need not run in parallel; where one contradicts, they are refused.
 
     Returns
     -------
@@ -178,6 +178,9 @@ def rank_column(
         return None
     codes = np.empty(len(array), dtype=np.intp)
     codes[order] = np.tile(np.arange(table.shape[1]), table.shape[0])
+    counted = [witness.codes[order].reshape(table.shape) for witness in witnesses]
+    if any(_contradicts(count) for count in counted):
+        return None
     agreed = any(np.array_equal(witness.codes, codes) for witness in witnesses)
     if not agreed and not parallel(table, counts=key.counts):
         return None
@@ -186,6 +189,12 @@ def rank_column(
     return Column(
         key, codes, tuple(int(v) if whole else float(v) for v in labels), tuple(array.tolist())
     )
+
+
+def _contradicts(count: IntArray) -> bool:
+    """Tell whether a counter rises in every cell, but not alike: frames are missing."""
+    rises = bool((np.diff(count, axis=1) > 0).all()) and count.shape[1] > 1
+    return rises and not parallel(count.astype(np.float64), counts=True)
 
 
 def parallel(table: FloatArray, *, counts: bool = False) -> bool:

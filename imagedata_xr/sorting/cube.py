@@ -9,7 +9,7 @@ import numpy as np
 
 from imagedata_xr import schema
 from imagedata_xr.errors import OptionError
-from imagedata_xr.sorting.columns import cells
+from imagedata_xr.sorting.columns import cells, complete
 from imagedata_xr.sorting.plan import Candidates, explicit, infer
 from imagedata_xr.sorting.problems import incomplete, several_stacks
 from imagedata_xr.sorting.stacks import split

@@ -205,11 +205,12 @@ def _suggestions(
             names = tuple(column.key.name for column in axes)
             found.append({"sort": names[0] if len(names) == 1 else names})
     found.extend(_whole_values(stack, columns))
-    for keyword, values in differ.items():
+    found.extend(_whole_slices(stack))
+    for keyword in differ:
         column = stack.exact(SortKey.from_keyword(keyword))
         if column is not None and complete(stack.slots, [column]) and not asked:
             found.append({"sort": keyword})
-        elif 1 < len(values) <= _MOST and column is not None:
+        elif column is not None and _divides(stack, column):
             found.extend(
                 {"select": {keyword: label}}
                 for code, label in enumerate(column.labels)
@@ -217,6 +218,23 @@ def _suggestions(
             )
     unique = {repr(suggestion): suggestion for suggestion in found}
     return list(unique.values())[:_MOST]
+
+
+def _divides(stack: Candidates, column: Column) -> bool:
+    """Tell whether an attribute has few values, each of them with several slices' frames."""
+    several = np.bincount(column.codes).min() > 1 or not stack.slots.any()
+    return 1 < column.size <= _MOST and bool(several)
+
+
+def _whole_slices(stack: Candidates) -> list[dict[str, Any]]:
+    """Suggest to leave out the slices that lack a frame."""
+    counts = np.bincount(stack.slots)
+    keep = np.isin(stack.slots, np.flatnonzero(counts == counts.max()))
+    places = [frame.values.get("SliceLocation") for frame in stack.frames]
+    if keep.all() or any(place is None for place in places) or not _sortable(stack, keep):
+        return []
+    kept = sorted({place for place, k in zip(places, keep.tolist(), strict=True) if k}, key=str)
+    return [{"select": {"SliceLocation": kept}}] if len(kept) <= 64 else []
 
 
 def _whole_values(stack: Candidates, columns: Sequence[Column]) -> list[dict[str, Any]]:

@@ -147,13 +147,19 @@ def select_frames(frames: Sequence[Frame], select: Mapping[str, Criterion]) -> l
             frame for frame, value in zip(chosen, column, strict=True) if _meets(value, criterion)
         ]
         if not kept:
-            there = sorted({repr(value) for value in column})[:12]
+            values = sorted(set(column) - {None}, key=_rank)
+            there = [f"{v:g}" if isinstance(v, float) else str(v) for v in values[:12]]
             raise NoImagesError(
                 f"select={{{keyword!r}: {criterion!r}}} leaves no frame: "
                 f"{keyword} is {', '.join(there)}"
             )
         chosen = kept
     return chosen
+
+
+def _rank(value: Value) -> tuple[bool, float, str]:
+    number = isinstance(value, int | float)
+    return not number, float(value) if isinstance(value, int | float) else 0.0, str(value)
 
 
 def _reader(keyword: str) -> Callable[[Mapping[str, Value]], Value]:
