@@ -49,17 +49,16 @@ class AxisIndex(PandasIndex):
     own within the range that they share. An outer join gives the union; it raises where values
     lie closer than half a step and yet are not the same. ``sel`` takes a number within the
     tolerance, and slices with their ends in either order; ``slice(x, None)`` is all from `x` up.
-    A selection of nothing is a KeyError.
-
-    Another tolerance is an option: ``da.drop_indexes("te").set_xindex("te", AxisIndex, rtol=0.1)``.
+    Selecting nothing is a KeyError. The tolerance is an option: ``set_xindex("te", AxisIndex,
+    rtol=0.1)`` after ``drop_indexes("te")``; of two axes, the larger one holds.
     """
 
     RTOL: ClassVar[float] = 0.01
     RTOL_OF: ClassVar[dict[Hashable, float]] = {TIME: 0.1}
     INTERLEAVES: ClassVar[bool] = True
     REMEDY: ClassVar[str] = (
-        "If they mean the same, say so: b.assign_coords({dim}=a.{dim}). If not, choose "
-        "b.sel({dim}=a.{dim}.values, method='nearest') or b.interp({dim}=a.{dim}.values) first"
+        "If they mean the same, say so: b.assign_coords({dim}=a.{dim}). If not, choose before it "
+        "b.sel({dim}=a.{dim}.values, method='nearest') or b.interp({dim}=a.{dim}.values)"
     )
 
     __slots__ = ("attrs", "rtol", "step_before")
@@ -112,10 +111,8 @@ class AxisIndex(PandasIndex):
         del exclude
         if type(other) is not type(self) or self.index.size != other.index.size:
             return False
-        if not self._agrees(other):
-            return False
-        margin = self._tolerance(other)
-        return np.allclose(_values(self), _values(other), rtol=0, atol=margin, equal_nan=True)
+        mine, theirs, margin = _values(self), _values(other), self._tolerance(other)
+        return self._agrees(other) and np.allclose(mine, theirs, 0, margin, equal_nan=True)
 
     def join(self, other: Self, how: str = "inner") -> Self:
         """Return the common values (all with ``how="outer"``), in the order of this axis."""
@@ -197,9 +194,10 @@ class AxisIndex(PandasIndex):
         return self._tolerance()
 
     def _tolerance(self, other: Self | None = None) -> float:
-        known = [i.step for i in (self, other) if i is not None and i.step is not None]
+        both = (self, self if other is None else other)
+        known = [index.step for index in both if index.step is not None]
         if known:
-            return self.rtol * min(known)
+            return max(index.rtol for index in both) * min(known)
         return 1e-6 * max(1.0, float(np.abs(_values(self)).max(initial=0.0)))
 
     def _match(self, other: Self) -> NDArray[np.intp]:
@@ -229,7 +227,7 @@ class AxisIndex(PandasIndex):
         own = (mine >= low) & (mine <= high)
         own[match[match >= 0]] = False
         foreign = (match < 0) & (theirs >= low) & (theirs <= high)
-        close = _nearest(mine[own], theirs[foreign])[1] < 0.5 * margin / self.rtol
+        close = _nearest(mine[own], theirs[foreign])[1] < 0.5 * margin / max(self.rtol, other.rtol)
         rules = how == "inner" or not self.INTERLEAVES or close.any()
         if rules and own.any() and foreign.any():
             apart = f"{own.sum()} and {foreign.sum()} values in the same range do not coincide"
