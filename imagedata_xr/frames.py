@@ -60,6 +60,8 @@ class PixelFormat:
         Transfer Syntax UID.
     real : bool
         Float or double pixels, without bits and rescale.
+    palette_bits : int
+        Bits of an entry of the palette (8 or 16) where there is one, else 0.
     """
 
     rows: int
@@ -73,11 +75,12 @@ class PixelFormat:
     planar: int = 0
     syntax: str = "1.2.840.10008.1.2.1"
     real: bool = False
+    palette_bits: int = 0
 
     @property
     def colour(self) -> bool:
         """Whether the image becomes red, green and blue."""
-        return self.samples > 1 or self.photometric == "PALETTE COLOR"
+        return self.samples > 1 or self.palette_bits > 0
 
 
 @dataclass(frozen=True, slots=True)

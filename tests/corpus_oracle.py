@@ -66,7 +66,20 @@ def converted(folder: Path, out: Path) -> list[tuple[np.ndarray, np.ndarray, Pat
     """Run dcm2niix; return data (i, j, k, volumes...), RAS matrix and path of every image."""
     program = dcm2niix()
     assert program is not None
-    command = [program, "-z", "n", "-b", "y", "-p", "n", "-f", "%s_%e_%p", "-o", str(out), str(folder)]
+    command = [
+        program,
+        "-z",
+        "n",
+        "-b",
+        "y",
+        "-p",
+        "n",
+        "-f",
+        "%s_%e_%p",
+        "-o",
+        str(out),
+        str(folder),
+    ]
     subprocess.run(command, check=False, capture_output=True, timeout=300)
     images = []
     for path in sorted(out.glob("*.nii")):
@@ -89,7 +102,9 @@ def on_grid(data: np.ndarray, matrix: np.ndarray, ours: xr.DataArray) -> tuple[n
     if shape[0] == 1:
         # The size of a single slice is no position.
         own, matrix = own.copy(), matrix.copy()
-        k = int(np.argmax(np.abs(own[:3, 0] @ matrix[:3, :3]) / np.linalg.norm(matrix[:3, :3], axis=0)))
+        k = int(
+            np.argmax(np.abs(own[:3, 0] @ matrix[:3, :3]) / np.linalg.norm(matrix[:3, :3], axis=0))
+        )
         matrix[:3, k] = own[:3, 0]
     change = np.linalg.inv(matrix) @ own
     order = np.abs(change[:3, :3]).argmax(axis=0)
@@ -136,7 +151,9 @@ def compare(folder: Path, **options: Any) -> Verdict:
             values = ours.to_numpy()
     except ImagedataError as error:
         return Verdict(name, "", None, "", f"{type(error).__name__}: {str(error).splitlines()[0]}")
-    said = sorted({type(w.message).__name__ for w in caught if issubclass(w.category, ImagedataWarning)})
+    said = sorted(
+        {type(w.message).__name__ for w in caught if issubclass(w.category, ImagedataWarning)}
+    )
     dims = " x ".join(f"{d} {n}" for d, n in ours.sizes.items())
     if "slice" not in ours.dims:
         return Verdict(name, dims, None, "", "no position in the patient")
@@ -178,7 +195,10 @@ def main(folders: list[str]) -> None:
     for folder in [Path(f) for f in folders] or entries():
         verdict = compare(folder)
         corner = "" if verdict.corner is None else f"{verdict.corner:.1e}"
-        print(f"| {verdict.name} | {verdict.dims} | {corner} | {verdict.volumes} | {verdict.text[:160]} |", flush=True)
+        print(
+            f"| {verdict.name} | {verdict.dims} | {corner} | {verdict.volumes} | {verdict.text[:160]} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ from imagedata_xr.testing import Head, Phantom, write_series
 
 OUT = Path(__file__).with_name("demo.png")
 BACK, INK, FAINT = "#10141a", "#e8ecf1", "#5b6675"
-LEVEL = 18.0
+LEVEL = 20.0
 # Name, place in the patient (LPS, mm), colour, and where the name stands beside its curve.
 REGIONS = (
     ("sagittal sinus", (0.0, 82.0, LEVEL), "#f2a65a", (37.0, 16)),
-    ("lesion", (43.5, -24.0, LEVEL), "#4cc9f0", (75.0, -20)),
+    ("lesion", (43.0, -30.0, LEVEL), "#4cc9f0", (75.0, -20)),
     ("white matter", (-36.0, 20.0, LEVEL), "#b8c0cc", (75.0, 8)),
 )
 SHOWN = (0.0, 22.5, 25.0, 30.0, 50.0, 120.0)
@@ -39,7 +39,7 @@ def series(folder: str) -> xr.DataArray:
         axes={"time": np.arange(0, 122.5, 2.5).tolist()},
         shape=(5, 208, 176),
         spacing=(8.0, 1.1, 1.1),
-        origin=(-96.0, -114.0, 10.0),
+        origin=(-96.0, -114.0, 4.0),
         value=Head(scale=12000.0),
         noise=28.0,
         attributes={"SeriesDescription": "fl3d_dynamic"},

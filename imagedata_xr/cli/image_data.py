@@ -103,8 +103,12 @@ def _print_version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
         raise typer.Exit
 
 
-_conversion = typer.Typer(add_completion=False, rich_markup_mode=None)
-_demonstration = typer.Typer(add_completion=False, rich_markup_mode=None)
+_conversion = typer.Typer(
+    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+)
+_demonstration = typer.Typer(
+    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+)
 
 
 @_conversion.command(help=_HELP)

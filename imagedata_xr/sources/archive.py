@@ -7,6 +7,7 @@ import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from imagedata_xr.errors import SourceError
@@ -217,6 +218,6 @@ def _check_limits(archive: Source, members: list[ZipMember]) -> None:
                 f"than {MAX_RATIO} to 1"
             )
     placed = sorted(members, key=lambda member: member.offset)
-    for first, second in zip(placed, placed[1:], strict=False):
+    for first, second in pairwise(placed):
         if first.offset + _LOCAL_HEADER.size + first.compressed > second.offset:
             raise SourceError(f"{first.name}: damaged archive: overlaps {second.member}")

@@ -265,7 +265,9 @@ def _single(url: str, options: dict[str, Any]) -> list[Source]:
     """Return an archive itself rather than its members."""
     if _LOCAL_URL.match(url):
         return [LocalFile(_local_path(url))]
-    return [RemoteFile(url, tuple(sorted(options.items())))] if _URL.match(url) else [LocalFile(url)]
+    return (
+        [RemoteFile(url, tuple(sorted(options.items())))] if _URL.match(url) else [LocalFile(url)]
+    )
 
 
 def _listed(system: Any, path: str) -> tuple[dict[str, Any], bool]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from imagedata_xr import schema
+from imagedata_xr.errors import DataWarning, FormatError
+from imagedata_xr.formats.dicom.headers.dictionary import KEYWORD_OF
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -78,9 +81,7 @@ def _clean(value: str | float) -> str | int | float:
     return value.replace("\0", "") if isinstance(value, str) else value
 
 
-def attributes(
-    headers: Sequence[Header], *, phi: bool = True, tags: Mapping[int, str]
-) -> dict[str, Any]:
+def attributes(headers: Sequence[Header], *, phi: bool = True) -> dict[str, Any]:
     """
     Return the series-constant, public elements of simple VR: keyword to str, int, float or list.
 
@@ -90,17 +91,27 @@ def attributes(
         One for every instance.
     phi : bool
         False leaves out what identifies the patient and the people who treat them.
-    tags : mapping of int to str
-        Tag to keyword of the elements that may be kept.
     """
     found: dict[str, Any] = {}
+    undecodable = []
     for tag in _constant(headers):
-        keyword = tags.get(tag)
-        if keyword is None or _left_out(tag, keyword, phi=phi):
+        keyword = KEYWORD_OF.get(tag)
+        if keyword is None or _left_out(tag, keyword, phi=phi) or headers[0].vr(tag) == "AT":
             continue
-        value = plain(headers[0].get(keyword))
+        try:
+            value = plain(headers[0].get(keyword))
+        except FormatError:
+            undecodable.append(keyword)
+            continue
         if value is not None:
             found[keyword] = value
+    if undecodable:
+        warnings.warn(
+            f"{headers[0].source.name}: left out of the attributes, since their values are no "
+            f"numbers: {', '.join(undecodable)}",
+            DataWarning,
+            stacklevel=2,
+        )
     return found
 
 

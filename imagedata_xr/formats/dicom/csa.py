@@ -44,10 +44,7 @@ def parse_csa(data: bytes) -> dict[str, list[str]]:
     FormatError
         It is no CSA header, or is damaged.
     """
-    found: dict[str, list[str]] = {}
-    for name, values in _tags(data):
-        found[name] = values
-    return found
+    return dict(_tags(data))
 
 
 def csa_values(data: bytes, name: str) -> list[str]:
@@ -127,8 +124,8 @@ def _read_tag(data: bytes, at: int, *, second: bool, base: int) -> tuple[str, li
             raise FormatError(f"CSA header: it ends within tag {name!r}")
         lengths = _ITEM.unpack_from(data, at)
         at += _ITEM.size
-        # CSA1 adds the number of items of the table's first tag to every length.
-        size = lengths[1] if second else lengths[0] - base
+        # CSA1 may add the number of items of the table's first tag to the first length.
+        size = lengths[1] if second or lengths[0] == lengths[1] else lengths[0] - base
         if size < 0 or at + size > len(data):
             if not second:
                 break

@@ -33,7 +33,7 @@ class FrameValues(Mapping[str, "Value"]):
         self._own = MappingProxyType(dict(own))
 
     def __getitem__(self, keyword: str) -> Value:
-        value = self.get(keyword)
+        value: Value = self.get(keyword)
         if value is None:
             raise KeyError(keyword)
         return value

@@ -10,8 +10,11 @@ __all__ = ["holds_dicom"]
 
 _MAGIC_AT, _MAGIC = 128, b"DICM"
 _HEAD = 132
+_ZIP = b"PK\x03\x04"
 # A folder is believed to hold no DICOM after so many other files.
 _MOST_FILES = 256
+_FIRST_GROUPS = (b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08")
+_READ = 1 << 12
 _ZARR = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 
 
@@ -27,26 +30,29 @@ def holds_dicom(source: Any) -> bool:
     if isinstance(source, str | os.PathLike):
         return _path(os.fspath(source))
     if isinstance(source, bytes | bytearray | memoryview):
-        return _bytes(bytes(source[: 1 << 12]))
+        return _bytes(bytes(source[:_READ]), len(source))
     if isinstance(source, list | tuple):
         return bool(source) and all(holds_dicom(one) for one in source)
     if hasattr(source, "read") and hasattr(source, "seek"):
         place = source.tell()
         try:
-            return _bytes(source.read(1 << 12))
+            head = source.read(_READ)
+            size = source.seek(0, os.SEEK_END)
+            return isinstance(head, bytes) and _bytes(head, size)
         finally:
             source.seek(place)
     return False
 
 
-def _bytes(head: bytes) -> bool:
+def _bytes(head: bytes, size: int) -> bool:
     if head[_MAGIC_AT:_HEAD] == _MAGIC:
         return True
-    if head[:4] == b"PK\x03\x04":
+    # The dictionary is not imported for files that cannot be a bare data set.
+    if head[:2] not in _FIRST_GROUPS:
         return False
-    from imagedata_xr.formats.dicom.headers import looks_like_dicom
+    from imagedata_xr.formats.dicom.headers.recognise import is_dicom
 
-    return looks_like_dicom(head)
+    return is_dicom(head, lambda: size)
 
 
 def _path(path: str) -> bool:
@@ -66,8 +72,8 @@ def _path(path: str) -> bool:
 
 def _file(path: Path) -> bool:
     with path.open("rb") as file:
-        head = file.read(1 << 12)
-    return _bytes(head) or (head[:4] == b"PK\x03\x04" and _zip(path))
+        head = file.read(_READ)
+    return _bytes(head, path.stat().st_size) or (head[:4] == _ZIP and _zip(path))
 
 
 def _zip(path: Path) -> bool:
@@ -78,7 +84,7 @@ def _zip(path: Path) -> bool:
             members = [info for info in archive.infolist() if not info.is_dir()][:_MOST_FILES]
             for info in members:
                 with archive.open(info) as member:
-                    if _bytes(member.read(1 << 12)):
+                    if _bytes(member.read(_READ), info.file_size):
                         return True
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError):
         return False
@@ -96,7 +102,7 @@ def _folder(path: Path) -> bool:
             if name.startswith(".") or not full.is_file():
                 continue
             with full.open("rb") as file:
-                if _bytes(file.read(1 << 12)):
+                if _bytes(file.read(_READ), full.stat().st_size):
                     return True
             seen += 1
             if seen >= _MOST_FILES:

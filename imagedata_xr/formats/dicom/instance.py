@@ -106,6 +106,7 @@ def pixel_format(header: Header) -> PixelFormat:
         planar=_whole(header, "PlanarConfiguration", 0),
         syntax=header.transfer_syntax,
         real=real,
+        palette_bits=_palette_bits(header),
     )
     if not (form.rows > 0 and form.columns > 0 and form.samples in (1, 3, 4)):
         raise FormatError(
@@ -118,6 +119,19 @@ def pixel_format(header: Header) -> PixelFormat:
             f"{form.bits_stored} and High Bit {form.high_bit} contradict each other"
         )
     return _shared(form)
+
+
+def _palette_bits(header: Header) -> int:
+    """Return the bits of a palette entry (PS3.3 C.7.6.3.1.5), 0 without a palette."""
+    if str(header.get("PhotometricInterpretation") or "").strip() != "PALETTE COLOR":
+        return 0
+    descriptor = header.get("RedPaletteColorLookupTableDescriptor")
+    if not isinstance(descriptor, tuple) or descriptor[-1] not in (8, 16):
+        raise FormatError(
+            f"{header.source.name}: RedPaletteColorLookupTableDescriptor is {descriptor!r}: a "
+            "palette has entries of 8 or 16 bits"
+        )
+    return int(descriptor[-1])
 
 
 def _whole(header: Header, keyword: str, default: int | None = None) -> int:
@@ -140,11 +154,13 @@ def frames_of(header: Header) -> list[Frame]:
     """
     if header.pixel_tag is None:
         return []
-    from imagedata_xr.formats.dicom import enhanced, mosaic, multiframe
+    from imagedata_xr.formats.dicom import enhanced, mosaic
 
     if enhanced.is_multiframe(header):
         return enhanced.multiframe_frames(header)
-    if multiframe.is_multiframe(header):
+    if _whole(header, "NumberOfFrames", 1) > 1:
+        from imagedata_xr.formats.dicom import multiframe
+
         return multiframe.multiframe_frames(header)
     if mosaic.is_mosaic(header):
         return mosaic.mosaic_frames(header)

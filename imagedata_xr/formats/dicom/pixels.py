@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PixelReader", "reader_for", "stored_dtype"]
 
-_BIG_ENDIAN = "1.2.840.10008.1.2.2"
-# Native data sets that are compressed or swapped as a whole: offsets in the file mean nothing.
-_PALETTE = "PALETTE COLOR"
 
 
 def stored_dtype(form: PixelFormat) -> np.dtype[Any]:
@@ -151,8 +148,8 @@ def reader_for(
     refs = list(refs)
     dtype = _result_dtype(refs, rescale=rescale)
     colour = refs[0].format.colour
-    if refs[0].format.photometric == _PALETTE:
-        dtype = np.dtype(np.uint8)
+    if refs[0].format.palette_bits:
+        dtype = np.dtype(f"u{max(ref.format.palette_bits for ref in refs) // 8}")
     return PixelReader((*shape, 3) if colour else shape, dtype, rescale)
 
 
@@ -199,23 +196,17 @@ def _decoded(ref: PixelRef) -> npt.NDArray[Any]:
     from pydicom.pixels import apply_color_lut
 
     form = ref.format
-    # A C-level write to stderr by a decoder is not ours to show; errors come as exceptions.
     with ref.source.open() as file:
         try:
             dataset = pydicom.dcmread(file, force=True)
             frames = _pixel_array(dataset, ref)
-            if form.photometric == _PALETTE:
-                frames = _eight_bits(apply_color_lut(frames, dataset))
+            if form.palette_bits:
+                frames = apply_color_lut(frames, dataset)
         except (MissingDependencyError, PixelError):
             raise
         except Exception as error:
             raise _explain(error, ref) from error
     return frames
-
-
-def _eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Palettes with 16-bit entries carry 8-bit colours in their upper bytes."""
-    return (values >> 8).astype(np.uint8) if values.dtype.itemsize > 1 else values
 
 
 def _pixel_array(dataset: Any, ref: PixelRef) -> npt.NDArray[Any]:

@@ -26,13 +26,12 @@ from imagedata_xr.formats.dicom.headerstore import HeaderStore
 from imagedata_xr.formats.dicom.instance import frames_of
 from imagedata_xr.formats.dicom.pixels import reader_for
 from imagedata_xr.lazy import FrameArray, lazily
-from imagedata_xr.progress import track
 from imagedata_xr.sorting import by_series, choose_series, choose_stack, select_frames, sort_stack
 from imagedata_xr.sortkeys import readings, resolve
 from imagedata_xr.sources import find_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
     import xarray as xr
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Options", "Scan", "open_image", "scan"]
 
 _JOINED = "all"
+_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,43 +94,53 @@ def scan(source: Any, *, errors: str = "raise", progress: bool | None = None) ->
     """
     if errors not in ("raise", "warn"):
         raise OptionError(f"errors={errors!r}: give 'raise' or 'warn'")
+    broken: list[ImagedataError] = []
+    sources = find_sources(source)
+    known = headers.read_headers(
+        sources, progress=progress, on_error=lambda _, error: broken.append(error)
+    )
+    read = {header.source for header in known}
+    if not broken:
+        broken.extend(_strangers(one for one in sources if one not in read))
     frames: list[Frame] = []
     found: dict[Source, Header] = {}
     others: list[str] = []
-    broken: list[str] = []
-    sources = find_sources(source)
-    pool: dict[bytes, bytes] = {}
-    for one in track(sources, "headers", show=progress):
+    for header in known:
         try:
-            header = headers.read_header(one, pool=pool)
-            images = [] if header is None else frames_of(header)
+            images = frames_of(header)
         except ImagedataError as error:
-            if errors == "raise":
-                raise _with_remedy(error) from error
-            broken.append(str(error))
-            continue
-        if header is None:
+            broken.append(error)
             continue
         if images:
-            found[one] = header
+            found[header.source] = header
             frames.extend(images)
         else:
-            others.append(one.name)
-    if broken:
-        listed = "\n  ".join(broken)
-        warnings.warn(
-            f"left out {len(broken)} file(s):\n  {listed}", SkippedFileWarning, stacklevel=2
-        )
+            others.append(header.source.name)
+    _tell(broken, errors)
     if not frames:
         what = f"{len(others)} DICOM object(s) without images" if others else "no DICOM file"
         raise NoImagesError(f"no image in {len(sources)} file(s): {what}")
     return Scan(_without_duplicates(frames), found, others)
 
 
-def _with_remedy(error: ImagedataError) -> ImagedataError:
-    if isinstance(error, FormatError):
-        return type(error)(f"{error} (errors='warn' opens the series without this file)")
-    return error
+def _strangers(sources: Iterable[Source]) -> Iterator[FormatError]:
+    """Yield the files that are no DICOM, though their names say that they were."""
+    for one in sources:
+        if one.name.lower().endswith(_SUFFIXES):
+            yield FormatError(f"{one.name}: is named as a DICOM file but is empty or damaged")
+
+
+def _tell(broken: Sequence[ImagedataError], errors: str) -> None:
+    if broken and errors == "raise":
+        first = broken[0]
+        more = f"; {len(broken) - 1} more like it" if len(broken) > 1 else ""
+        remedy = f"{more} (errors='warn' opens the series without)"
+        raise type(first)(f"{first}{remedy}") from first
+    if broken:
+        listed = "\n  ".join(map(str, broken))
+        warnings.warn(
+            f"left out {len(broken)} file(s):\n  {listed}", SkippedFileWarning, stacklevel=2
+        )
 
 
 def _without_duplicates(frames: list[Frame]) -> list[Frame]:
@@ -258,8 +268,7 @@ def _warn_uneven(cube: Cube) -> None:
 
 
 def _attrs(flat: Sequence[Frame], own: Sequence[Header], options: Options) -> dict[str, Any]:
-    tags = headers.public_tags()
-    found = attributes.attributes(own, phi=options.phi, tags=tags)
+    found = attributes.attributes(own, phi=options.phi)
     values = flat[0].values
     for keyword in ("AcquisitionDate", "AcquisitionTime"):
         value = attributes.plain(values.get(keyword))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagedata_xr.formats.dicom.headers.dictionary import SIMPLE_VRS
 
@@ -67,32 +67,20 @@ def is_blank(vr: str, raw: bytes) -> bool:
 def _decode(vr: str, raw: bytes, character_set: bytes) -> Value:
     if vr not in SIMPLE_VRS or is_blank(vr, raw):
         return None
-    if vr in _BINARY:
-        return _binary(raw, _BINARY[vr])
-    if vr == "AT":
-        halves = _unpacked(raw, "H", 4)
-        tags = tuple(g << 16 | e for g, e in zip(halves[::2], halves[1::2], strict=True))
-        return tags[0] if len(tags) == 1 else tags
+    if vr in _NUMBERS:
+        return _tags(raw) if vr == "AT" else _binary(raw, _BINARY[vr])
     if vr in _TEXT:
         return _text(vr, raw, character_set)
     text = raw.decode("latin-1").strip(_PADDING)
-    if vr == "DS":
-        return _each(text, _decimal)
-    if vr == "IS":
-        return _each(text, _integer)
     if vr in _WHOLE:
         return text
-    parts = text.split("\\")
-    return text if len(parts) == 1 else tuple(part.strip(_PADDING) for part in parts)
+    convert = _CONVERTERS.get(vr)
+    parts = [part.strip(_PADDING) for part in text.split("\\")]
+    values = parts if convert is None else [convert(part) for part in parts]
+    return values[0] if len(values) == 1 else tuple(values)
 
 
 _cached = lru_cache(maxsize=1 << 17)(_decode)
-
-
-def _each(text: str, convert: Callable[[str], str | int | float]) -> Value:
-    if "\\" not in text:
-        return convert(text)
-    return tuple(convert(part.strip(_PADDING)) for part in text.split("\\"))
 
 
 def _decimal(text: str) -> str | float:
@@ -119,15 +107,24 @@ def _integer(text: str) -> str | int | float:
     return number
 
 
-def _unpacked(raw: bytes, code: str, size: int) -> tuple[int | float, ...]:
+_CONVERTERS: dict[str, Callable[[str], str | int | float]] = {"DS": _decimal, "IS": _integer}
+
+
+def _unpacked(raw: bytes, code: str, size: int) -> tuple[Any, ...]:
     if len(raw) % size:
         raise UndecodableError(f"{len(raw)} bytes long, not a multiple of {size}")
     return struct.unpack(f"<{len(raw) // struct.calcsize('<' + code)}{code}", raw)
 
 
 def _binary(raw: bytes, code: str) -> Value:
-    values = _unpacked(raw, code, struct.calcsize("<" + code))
+    values: tuple[int | float, ...] = _unpacked(raw, code, struct.calcsize("<" + code))
     return values[0] if len(values) == 1 else values
+
+
+def _tags(raw: bytes) -> Value:
+    halves = _unpacked(raw, "H", 4)
+    tags = tuple(g << 16 | e for g, e in zip(halves[::2], halves[1::2], strict=True))
+    return tags[0] if len(tags) == 1 else tags
 
 
 def _text(vr: str, raw: bytes, character_set: bytes) -> Value:

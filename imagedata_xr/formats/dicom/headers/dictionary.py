@@ -10,15 +10,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.datadict import (
-    DicomDictionary,
     dictionary_VR,
     keyword_dict,
     private_dictionary_VR,
 )
 
 __all__ = [
-    "AMBIGUOUS",
     "KEYWORD_OF",
     "PIXEL_TAGS",
     "SHORT_TABLES",
@@ -32,12 +31,14 @@ __all__ = [
 ]
 
 SHORT_VRS: Final = frozenset(
-    "AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
+    {"AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO"}
+    | {"LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"}
 )
-LONG_VRS: Final = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+LONG_VRS: Final = frozenset(
+    {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
+)
 # Those whose value is text or numbers.
 SIMPLE_VRS: Final = SHORT_VRS | {"SV", "UC", "UR", "UT", "UV"}
-AMBIGUOUS: Final = frozenset(("US or SS", "US or OW", "US or SS or OW", "OB or OW"))
 PIXEL_TAGS: Final = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 
 
@@ -92,8 +93,6 @@ _SIMPLE_TAGS = _simple_tags()
 SIMPLE_KEYS: Final = {key_of(tag): tag for tag in _SIMPLE_TAGS}
 # For explicit VR: code to the keys of the elements that have just this VR in the dictionary.
 SHORT_TABLES: Final = {
-    code: {
-        key_of(tag): tag for tag, known in _SIMPLE_TAGS.items() if known == VR_OF_CODE[code]
-    }
+    code: {key_of(tag): tag for tag, known in _SIMPLE_TAGS.items() if known == VR_OF_CODE[code]}
     for code in SHORT_CODES
 }

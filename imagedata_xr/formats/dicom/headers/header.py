@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from imagedata_xr.errors import FormatError, SourceError
 from imagedata_xr.formats.dicom.headers.decode import UndecodableError, decode, is_blank
 from imagedata_xr.formats.dicom.headers.dictionary import (
-    AMBIGUOUS,
     KEYWORD_OF,
     SIMPLE_VRS,
     TAG_OF,
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Header", "HeaderValues"]
 
 _CHARACTER_SET, _PIXEL_REPRESENTATION = 0x00080005, 0x00280103
-_NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -69,7 +66,7 @@ class Header:
     source: Source
     elements: dict[int, bytes]
     transfer_syntax: str
-    vrs: Mapping[int, str] = _NOTHING
+    vrs: Mapping[int, str] = field(default_factory=dict)
     pixel_tag: int | None = None
     pixel_offset: int | None = None
     pixel_length: int = 0
@@ -77,7 +74,7 @@ class Header:
     from_pydicom: bool = False
     others: tuple[int, ...] = ()
     creators: tuple[tuple[int, str], ...] = ()
-    located: Mapping[int, tuple[int, int]] = _NOTHING
+    located: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
     def get(self, attribute: str | int) -> Value:
         """
@@ -119,7 +116,7 @@ class Header:
             return self._vr_of_private(tag, vr)
         if vr is None:
             vr = known_vr(tag)
-        if vr in AMBIGUOUS and vr.startswith("US or SS"):
+        if vr == "US or SS":
             # PS3.5 annex A.1: the sign is that of the pixels.
             signed = self.elements.get(_PIXEL_REPRESENTATION, b"")[:1] == b"\1"
             return "SS" if signed else "US"
@@ -253,7 +250,7 @@ class HeaderValues(Mapping[str, "Value"]):
     def __contains__(self, keyword: object) -> bool:
         tag = TAG_OF.get(keyword) if isinstance(keyword, str) else None
         raw = self.header.elements.get(tag) if tag is not None else None
-        return bool(raw) and tag is not None and not is_blank(self.header.vr(tag) or "UN", raw)
+        return raw is not None and not is_blank(self.header.vr(tag or 0) or "UN", raw)
 
     def __iter__(self) -> Iterator[str]:
         return self.header.keywords()

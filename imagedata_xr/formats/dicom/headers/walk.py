@@ -7,16 +7,14 @@ raises `UnusualError`: then pydicom reads the file.
 
 from __future__ import annotations
 
-from struct import Struct, error as CutError  # noqa: N812 - it is an error
-from typing import TYPE_CHECKING, Final
+import struct
+from typing import TYPE_CHECKING, Any, Final
 
 from imagedata_xr.errors import FormatError
 from imagedata_xr.formats.dicom.headers.dictionary import (
     LONG_CODES,
     PIXEL_TAGS,
     SHORT_CODES,
-    SHORT_TABLES,
-    SIMPLE_KEYS,
     SIMPLE_VRS,
     VR_OF_CODE,
     code_of,
@@ -35,14 +33,19 @@ LARGE: Final = 1024
 PIXELS: Final = frozenset(map(key_of, PIXEL_TAGS))
 _ITEM, _ITEM_END, _SEQUENCE_END = map(key_of, (0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD))
 _DELIMITERS = frozenset((_ITEM, _ITEM_END, _SEQUENCE_END))
-_UN, _SQ = code_of("UN"), code_of("SQ")
+_SQ = code_of("SQ")
+# What may have an undefined length; UN of undefined length holds implicit VR (PS3.5 section 6.2.2).
+ENCAPSULATING: Final = frozenset(map(code_of, ("SQ", "OB", "OW")))
 # Tag, VR, 16-bit length and, where the VR is a long one, 32-bit length in one go.
-explicit = Struct("<IHHI").unpack_from
-implicit = Struct("<II").unpack_from
-# More than the longest value with a 16-bit length.
-_CHUNK, _LARGE_CHUNK = 16384, 1 << 17
+explicit = struct.Struct("<IHHI").unpack_from
+implicit = struct.Struct("<II").unpack_from
+CutError: Final = struct.error
+_CHUNK = 16384
 # pydicom reads a longer value of VR UN as bytes, not as what the dictionary says.
 _LONGEST_UNKNOWN = 0xFFFF
+
+
+KEPT_VRS: Final = SIMPLE_VRS | {"US or SS"}
 
 
 class UnusualError(Exception):
@@ -65,7 +68,7 @@ class Window:
         The first bytes of the file.
     """
 
-    __slots__ = ("base", "data", "left_first", "name", "read", "size")
+    __slots__ = ("base", "data", "name", "read", "size")
 
     def __init__(
         self, name: str, read: Callable[[int, int], bytes], size: Callable[[], int], data: bytes
@@ -75,8 +78,6 @@ class Window:
         self.size = size
         self.data = data
         self.base = 0
-        # How much of the first bytes was of use, where the walk had to leave them.
-        self.left_first: int | None = None
 
     def advance(self, i: int) -> bytes | None:
         """
@@ -87,25 +88,17 @@ class Window:
         FormatError
             The file ends before `i`, or in the middle of an element.
         """
-        if self.left_first is None:
-            self.left_first = min(i, len(self.data))
-        stuck = i == 0
         self.base += i
-        held = len(self.data)
-        self.data = self.read(self.base, _LARGE_CHUNK if stuck else _CHUNK)
+        self.data = self.read(self.base, _CHUNK)
         count = len(self.data)
-        if count >= 12 and not (stuck and count <= held):
-            return self.data
-        if self.base > self.size():
-            raise self.truncated()
-        if count < 8:
-            if self.data.strip(b"\0"):
-                raise self.truncated()
-            return None
-        if stuck:
-            raise self.truncated()
         if count < 12:
-            # The last element may be too short for the 12 bytes that are looked at.
+            if self.base > self.size():
+                raise self.truncated()
+            if count < 8:
+                if self.data.strip(b"\0"):
+                    raise self.truncated()
+                return None
+            # The last element may be shorter than the 12 bytes that are looked at.
             self.data += bytes(12 - count)
         return self.data
 
@@ -134,7 +127,7 @@ class Found:
 
     Parameters
     ----------
-    pool : dict of bytes to bytes
+    pool : dict
         Equal values of all files of a scan become one object.
     wanted : mapping
         Low bytes of the private elements to keep by group and creator.
@@ -155,7 +148,7 @@ class Found:
     )
 
     def __init__(
-        self, pool: dict[bytes, bytes], wanted: Mapping[tuple[int, str], tuple[int, ...]]
+        self, pool: dict[Any, Any], wanted: Mapping[tuple[int, str], tuple[int, ...]]
     ) -> None:
         self.pool = pool
         self.wanted = wanted
@@ -169,21 +162,30 @@ class Found:
         self.offset: int | None = None
         self.pixel_length = 0
 
-    def creator(self, key: int, value: bytes) -> int | None:
+    def creator(self, key: int, window: Window, i: int, length: int) -> int | None:
         """Note a private creator and the elements of its block; return the tag if it is one."""
         tag = key_of(key)
         if not 0x10 <= tag & 0xFFFF <= 0xFF:
             return None
+        value = window.data[i : i + length]
+        if len(value) < length:
+            value = window.value(i, length)
+        self.reserve(tag, value)
+        return tag
+
+    def reserve(self, tag: int, value: bytes) -> None:
+        """Note the elements wanted of a private creator's block (PS3.5 section 7.8.1)."""
         name = value.decode("latin-1").strip(" \0")
         self.creators.append((tag, name))
         block = tag & 0xFFFF0000 | (tag & 0xFF) << 8
         for low in self.wanted.get((tag >> 16, name), ()):
             self.private[key_of(block | low)] = block | low
-        return tag
 
     def unexpected(self, key: int, code: int) -> int | None:
         """Return the tag of a public element that stands under another VR than expected."""
         tag = key_of(key)
+        if key in PIXELS:
+            raise UnusualError
         if known_vr(tag) is None:
             return None
         self.vrs[tag] = code
@@ -191,42 +193,39 @@ class Found:
 
     def long(self, key: int, code: int, length: int, offset: int) -> int | None:
         """Return the tag of an element with a 32-bit length if its value is to be kept."""
-        tag = key_of(key)
         if key & 1:
             if code == _SQ:
-                self.others.append(tag)
-            elif tag in self.private.values():
-                self.vrs[tag] = code
-                if length <= LARGE:
-                    return tag
-                self.located[tag] = (offset, length)
-            elif tag & 0xFFFF <= 0xFF:
-                raise UnusualError
-            return None
-        expected = known_vr(tag)
-        vr = VR_OF_CODE[code]
+                self.others.append(key_of(key))
+                return None
+            tag = self._private(key, length, offset)
+            if key in self.private:
+                self.vrs[self.private[key]] = code
+            return tag
+        tag = key_of(key)
+        vr, expected = VR_OF_CODE[code], known_vr(tag)
         if vr in SIMPLE_VRS and expected is not None:
             if vr != expected:
                 self.vrs[tag] = code
             return tag
-        if vr == "UN" and expected in SIMPLE_VRS and length < _LONGEST_UNKNOWN:
-            return tag
-        if vr == "UN" and expected is not None and expected.startswith("US or SS"):
+        if vr == "UN" and expected in KEPT_VRS and length < _LONGEST_UNKNOWN:
             return tag
         self.others.append(tag)
         return None
 
+    def _private(self, key: int, length: int, offset: int) -> int | None:
+        tag = self.private.get(key)
+        if tag is not None and length > LARGE:
+            self.located[tag] = (offset, length)
+            return None
+        return tag
+
     def bare(self, key: int, length: int, offset: int) -> int | None:
         """Return the tag of an element of implicit VR if its value is to be kept."""
-        tag = key_of(key)
         if key & 1:
-            if tag in self.private.values():
-                if length <= LARGE:
-                    return tag
-                self.located[tag] = (offset, length)
-            return None
+            return self._private(key, length, offset)
+        tag = key_of(key)
         expected = known_vr(tag)
-        if expected in SIMPLE_VRS or (expected or "").startswith("US or SS"):
+        if expected in KEPT_VRS:
             return tag
         if expected is not None:
             self.others.append(tag)
@@ -239,7 +238,7 @@ class Found:
         self.pixel_length = -1 if length == UNDEFINED else length
 
 
-def skip_explicit(window: Window, i: int) -> int:
+def skip_explicit(window: Window, i: int) -> int:  # noqa: C901 - a loop without calls
     """
     Return the place after a sequence of undefined length whose value begins at `i`.
 
@@ -270,11 +269,10 @@ def skip_explicit(window: Window, i: int) -> int:
                     i += 12
                     if length4 != UNDEFINED:
                         i += length4
-                    elif code == _UN:
-                        # Its items are in implicit VR (PS3.5 section 6.2.2).
-                        raise UnusualError
-                    else:
+                    elif code in ENCAPSULATING:
                         open_items.append(False)
+                    else:
+                        raise UnusualError
                 else:
                     raise UnusualError
         except CutError:

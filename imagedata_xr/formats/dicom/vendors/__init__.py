@@ -14,8 +14,7 @@ from imagedata_xr.formats.dicom.vendors.raw import texts, unit
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from imagedata_xr.formats.dicom.headers import Header
-    from imagedata_xr.formats.dicom.vendors.raw import Diffusion, Readable, Vector
+    from imagedata_xr.formats.dicom.vendors.raw import Diffusion, Nesting, Readable, Vector
 
 __all__ = ["component", "diffusion", "label"]
 
@@ -81,7 +80,7 @@ _MAPS = {
 }
 
 
-def diffusion(header: Header) -> tuple[float | None, Vector | None]:
+def diffusion(header: Nesting) -> tuple[float | None, Vector | None]:
     """
     Return the diffusion weighting of an instance.
 
@@ -90,7 +89,8 @@ def diffusion(header: Header) -> tuple[float | None, Vector | None]:
 
     Parameters
     ----------
-    header : Header
+    header : Nesting
+        A `Header`, or what is like one.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def standard_direction(header: Readable, vector: Any, b: float | None) -> Vector
     return unit(numbers)
 
 
-def _nested_direction(header: Header, b: float) -> Vector | None:
+def _nested_direction(header: Nesting, b: float) -> Vector | None:
     """Return the direction from where the multi-frame macro puts it (PS3.3 C.8.13.5.9)."""
     if not b or not header.has(0x00189076):
         return None

@@ -28,7 +28,9 @@ def from_image_axes(header: Readable, along: Sequence[float]) -> Vector | None:
     axes = _axes(header)
     if axes is None or len(along) != 3:
         return None
-    return unit([sum(part * axis[k] for part, axis in zip(along, axes, strict=True)) for k in range(3)])
+    return unit(
+        [sum(part * axis[k] for part, axis in zip(along, axes, strict=True)) for k in range(3)]
+    )
 
 
 def from_logical_axes(header: Readable, along: Sequence[float]) -> Vector | None:
@@ -71,7 +73,5 @@ def _axes(header: Readable) -> tuple[Vector, Vector, Vector] | None:
     if across is None or down is None:
         return None
     a, b = across, down
-    normal = unit(
-        (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
-    )
+    normal = unit((a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]))
     return None if normal is None else (across, down, normal)

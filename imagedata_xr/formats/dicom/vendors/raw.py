@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from math import isfinite, sqrt
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Diffusion",
+    "Nesting",
     "Readable",
     "Vector",
     "decimals",
@@ -45,6 +46,16 @@ class Readable(Protocol):
 
     def private(self, group: int, creator: str, low_byte: int) -> bytes | None:
         """Return the raw value of a private element, or None."""
+
+
+class Nesting(Readable, Protocol):
+    """A header that can also be read as a whole."""
+
+    def has(self, attribute: str | int) -> bool:
+        """Tell whether there is an element, sequences included."""
+
+    def dataset(self) -> Any:
+        """Return the full pydicom Dataset."""
 
 
 def text(raw: bytes | None) -> str:

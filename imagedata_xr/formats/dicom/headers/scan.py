@@ -1,0 +1,199 @@
+"""From sources to headers: one file, or many in one go."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from imagedata_xr.errors import ImagedataError
+from imagedata_xr.formats.dicom.headers.datasets import walk_explicit, walk_implicit
+from imagedata_xr.formats.dicom.headers.dictionary import VR_OF_CODE
+from imagedata_xr.formats.dicom.headers.header import Header
+from imagedata_xr.formats.dicom.headers.private import WANTED_PRIVATE, by_creator
+from imagedata_xr.formats.dicom.headers.recognise import file_meta, is_dicom
+from imagedata_xr.formats.dicom.headers.through_pydicom import read_with_pydicom
+from imagedata_xr.formats.dicom.headers.walk import Found, UnusualError, Window
+from imagedata_xr.progress import track
+from imagedata_xr.sources import LocalFile
+from imagedata_xr.sources.files import read_fully, source_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from imagedata_xr.formats.dicom.headers.private import PrivateElement
+    from imagedata_xr.frames import Source
+
+__all__ = ["read_header", "read_headers"]
+
+_FIRST_READ, _SMALLEST_READ = 16384, 4096
+# Longer headers have long private values in them, over which the walk seeks.
+_LARGEST_READ = 1 << 16
+_MARGIN = 512
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+_IMPLICIT = "1.2.840.10008.1.2"
+_EXPLICIT_ROOT = "1.2.840.10008.1.2."
+# Big endian, and data sets deflated as a whole (PS3.5 annex A).
+_NOT_PLAIN = frozenset(_EXPLICIT_ROOT + tail for tail in ("2", "1.99", "4.95", "4.205"))
+
+
+class _Scan:
+    """What the files of one scan have in common."""
+
+    __slots__ = ("guess", "pool", "wanted")
+
+    def __init__(self, pool: dict[Any, Any], private: frozenset[PrivateElement]) -> None:
+        self.pool = pool
+        self.wanted = by_creator(private)
+        self.guess = _FIRST_READ
+
+    def read(self, source: Source) -> Header | None:
+        if type(source) is LocalFile:
+            return self._read_local(source)
+        data = source.read(0, self.guess)
+        return self._read(source, data, source.read, lambda: source.size)
+
+    def _read_local(self, source: LocalFile) -> Header | None:
+        try:
+            descriptor = os.open(source.path, _FLAGS)
+            try:
+                data = os.read(descriptor, self.guess)
+
+                def read(start: int, length: int) -> bytes:
+                    os.lseek(descriptor, start, os.SEEK_SET)
+                    return read_fully(descriptor, length)
+
+                return self._read(source, data, read, lambda: os.fstat(descriptor).st_size)
+            finally:
+                os.close(descriptor)
+        except (OSError, ValueError) as error:
+            if isinstance(error, ImagedataError):
+                raise
+            raise source_error(source.path, error) from error
+
+    def _read(
+        self,
+        source: Source,
+        data: bytes,
+        read: Callable[[int, int], bytes],
+        size: Callable[[], int],
+    ) -> Header | None:
+        if data[128:132] != b"DICM" and not is_dicom(data, size):
+            return None
+        start, syntax = file_meta(data)
+        implicit = syntax == _IMPLICIT
+        if implicit or (syntax.startswith(_EXPLICIT_ROOT) and syntax not in _NOT_PLAIN):
+            found = Found(self.pool, self.wanted)
+            window = Window(source.name, read, size, data)
+            try:
+                (walk_implicit if implicit else walk_explicit)(window, start, found)
+            except UnusualError:
+                pass
+            else:
+                if found.offset is not None and found.offset < _LARGEST_READ:
+                    self.guess = max(_SMALLEST_READ, found.offset + _MARGIN)
+                return self._header(source, found, syntax)
+        found, syntax, little = read_with_pydicom(source, self.pool, self.wanted)
+        return self._header(source, found, syntax, little=little, from_pydicom=True)
+
+    def _header(
+        self,
+        source: Source,
+        found: Found,
+        syntax: str,
+        *,
+        little: bool = True,
+        from_pydicom: bool = False,
+    ) -> Header:
+        same = self.pool.setdefault
+        vrs = tuple(found.vrs.items())
+        others, creators = tuple(found.others), tuple(found.creators)
+        return Header(
+            source=source,
+            elements=found.elements,
+            vrs=same(("vrs", vrs), {tag: VR_OF_CODE[code] for tag, code in vrs}),
+            transfer_syntax=same(syntax, syntax),
+            pixel_tag=found.pixel_tag,
+            pixel_offset=found.offset,
+            pixel_length=found.pixel_length,
+            is_little_endian=little,
+            from_pydicom=from_pydicom,
+            others=same(others, others),
+            creators=same(creators, creators),
+            located=found.located or same("located", {}),
+        )
+
+
+def read_header(
+    source: Source,
+    *,
+    pool: dict[Any, Any] | None = None,
+    private: frozenset[PrivateElement] = WANTED_PRIVATE,
+) -> Header | None:
+    """
+    Read the header of one file.
+
+    Parameters
+    ----------
+    source : Source
+    pool : dict, optional
+        Kept by the caller between files: equal values of all of them become one object.
+    private : frozenset of tuple
+        The private elements to keep: group, creator, low byte of the element.
+
+    Returns
+    -------
+    Header or None
+        None where the bytes are not DICOM. Files without preamble or file meta information are
+        recognised by their first elements.
+
+    Raises
+    ------
+    FormatError
+        A DICOM file that is truncated in its header, or damaged.
+    SourceError
+        The file cannot be read.
+    """
+    return _Scan({} if pool is None else pool, private).read(source)
+
+
+def read_headers(
+    sources: Sequence[Source],
+    *,
+    progress: bool | None = None,
+    private: frozenset[PrivateElement] = WANTED_PRIVATE,
+    on_error: Callable[[Source, ImagedataError], None] | None = None,
+) -> tuple[Header, ...]:
+    """
+    Read the headers of many files; those that are not DICOM are passed over.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+    progress : bool or None
+        Show a progress bar; None for one when a person is looking.
+    private : frozenset of tuple
+        The private elements to keep: group, creator, low byte of the element.
+    on_error : callable, optional
+        Is called with every file that cannot be read, and the error; the file is then passed
+        over. Without it the error is raised.
+
+    Raises
+    ------
+    FormatError
+        A DICOM file that is truncated in its header, or damaged.
+    SourceError
+        A file cannot be read.
+    """
+    scan = _Scan({}, private)
+    headers = []
+    for source in track(sources, "Reading headers", show=progress):
+        try:
+            header = scan.read(source)
+        except ImagedataError as error:
+            if on_error is None:
+                raise
+            on_error(source, error)
+            continue
+        if header is not None:
+            headers.append(header)
+    return tuple(headers)
