@@ -27,7 +27,8 @@ LEVELS = (
     ("formats",),
     ("writing", "roi"),
     ("viewer",),
-    ("accessor", "cli", "testing"),
+    ("accessor", "testing"),
+    ("cli",),
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 TOP = len(LEVELS)

@@ -83,7 +83,8 @@ SOURCES = {
     "file URL": lambda f: f.as_uri(),
     "open files": lambda f: [io.BytesIO(p.read_bytes()) for p in sorted(f.iterdir())],
     "bytes": lambda f: [p.read_bytes() for p in sorted(f.iterdir())],
-    "bytes of a zip": lambda f: _zipped(f).read_bytes(),
+    # With chunks=, xarray itself cannot take bare bytes.
+    "bytes of a zip": lambda f: memoryview(_zipped(f).read_bytes()),
 }
 
 
@@ -442,7 +443,7 @@ def test_dask_on_processes(folder):
 @pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf", "zarr"])
 @pytest.mark.parametrize("chunks", [None, {}])
 def test_round_trip_through_files(folder, tmp_path, engine, chunks):
-    """netCDF and Zarr give back an identical array; restore() brings the indexes."""
+    """netCDF and Zarr give back everything; identical() once restore() brought the indexes."""
     da = opened(folder, chunks=chunks)
     target = tmp_path / "copy"
     if engine == "zarr":
@@ -450,8 +451,9 @@ def test_round_trip_through_files(folder, tmp_path, engine, chunks):
     else:
         da.to_netcdf(target, engine=engine)
     with xr.open_dataarray(target, engine=engine) as back:
-        assert back.load().identical(da.load())
+        assert back.load().equals(da.load())
         restored = back.med.restore()
+        assert restored.identical(da)
     assert type(restored.xindexes["slice"]).__name__ == "PositionIndex"
     assert type(restored.xindexes["time"]).__name__ == "AxisIndex"
     assert ((restored + da) / 2).shape == da.shape

@@ -64,7 +64,9 @@ def draw_planes(figure: plt.Figure, grid: mpl.gridspec.GridSpec, image: xr.DataA
         shown = plane.sel(time=time)
         extent = (plane.column[0], plane.column[-1], plane.row[-1], plane.row[0])
         axes.imshow(shown, cmap="gray", vmin=0, vmax=top, extent=extent, interpolation="bicubic")
-        axes.text(0.04, 0.95, f"{time:g} s", color=INK, transform=axes.transAxes, va="top", fontsize=11)
+        axes.text(
+            0.04, 0.95, f"{time:g} s", color=INK, transform=axes.transAxes, va="top", fontsize=11
+        )
         axes.set_axis_off()
         if k == len(SHOWN) - 1:
             for _, (x, y, _z), colour, _ in REGIONS:
@@ -101,7 +103,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         image = series(folder)
     figure = plt.figure(figsize=(12, 5.6), facecolor=BACK)
-    planes = figure.add_gridspec(2, 3, left=0.01, right=0.58, bottom=0.02, top=0.98, wspace=0.03, hspace=0.03)
+    planes = figure.add_gridspec(
+        2, 3, left=0.01, right=0.58, bottom=0.02, top=0.98, wspace=0.03, hspace=0.03
+    )
     draw_planes(figure, planes, image)
     curves = figure.add_gridspec(1, 1, left=0.66, right=0.98, bottom=0.12, top=0.96)
     draw_curves(figure.add_subplot(curves[0, 0]), image)

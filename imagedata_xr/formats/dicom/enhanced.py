@@ -77,7 +77,10 @@ _ALIASES = {
 _B, _BVEC, _COMPONENT = "DiffusionBValue", "DiffusionGradientOrientation", "ComplexImageComponent"
 _DERIVED = frozenset({_B, _BVEC, _COMPONENT})
 # Segmentations (bits, or labels) are no images of measured values.
-_SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
+_SEGMENTATIONS = {
+    "1.2.840.10008.5.1.4.1.1.66.4": "Segmentation Storage",
+    "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage",
+}
 # An encapsulated frame takes at least the header of a fragment (PS3.5 annex A.4).
 _SMALLEST_FRAGMENT = 8
 
@@ -299,9 +302,9 @@ def _refuse_segmentation(header: Header, form: PixelFormat) -> None:
     if uid in _SEGMENTATIONS or form.bits_allocated == 1:
         from pydicom.uid import UID
 
+        name = _SEGMENTATIONS.get(uid) or UID(uid).name or "an object of one bit a pixel"
         raise FormatError(
-            f"{header.source.name}: {UID(uid).name or 'an object of one bit a pixel'} is not "
-            "read as an image: its frames are masks"
+            f"{header.source.name}: {name} is not read as an image: its frames are masks"
         )
 
 
