@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["Candidates", "explicit", "infer"]
 
 _QUANTITIES = (schema.TE, schema.TI, schema.FA, schema.B, schema.COMPONENT)
-_DIRECTION = "DiffusionGradientOrientation"
+# What no axis is inferred from, but what must not differ within one volume.
+_KINDS = ("DiffusionGradientOrientation", "ASLContext")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +74,7 @@ class Candidates:
     def discriminators(self) -> list[Column]:
         """Return all that a volume must agree on over its slices, missing values included."""
         found = []
-        for name in (*_QUANTITIES, _DIRECTION):
+        for name in (*_QUANTITIES, *_KINDS):
             key = readings(name)[0]
             values = read(key, self.frames)
             texts = [repr(_rounded(value)) for value in values]
@@ -146,7 +147,7 @@ def _with_time(stack: Candidates, quantities: Sequence[Column]) -> tuple[Column,
 
 def _time(stack: Candidates, chosen: Sequence[Column]) -> Column | None:
     for key in readings(schema.TIME):
-        if key.counts and not _has_step(key, stack.frames):
+        if key.counts and not (_has_step(key, stack.frames) and _at_once(chosen)):
             continue
         column = next(_columns(stack, key, chosen), None)
         if column is not None and _possible(column, stack.frames):
@@ -161,6 +162,11 @@ def _possible(column: Column, frames: Sequence[Frame]) -> bool:
     shortest = column.key.shortest(frames[0].values)
     steps = np.diff(np.array(column.labels, dtype=np.float64)) if shortest else np.empty(0)
     return bool((steps >= (shortest or 0.0)).all())
+
+
+def _at_once(chosen: Sequence[Column]) -> bool:
+    """Tell whether one repetition acquires all of a time point: its echoes, and their parts."""
+    return all(column.key.name in {schema.TE, schema.COMPONENT} for column in chosen)
 
 
 def _has_step(key: SortKey, frames: Sequence[Frame]) -> bool:

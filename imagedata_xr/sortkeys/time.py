@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
     from imagedata_xr.frames import Value
 
-__all__ = ["READINGS", "date_seconds", "datetime_seconds", "time_seconds"]
+__all__ = ["READINGS", "date_seconds", "datetime_seconds", "instance_order", "time_seconds"]
 
 _DAY = 86400.0
 # Seconds are counted from the year 2000, so that a float holds them to a tenth of a microsecond.
 _EPOCH = date(2000, 1, 1).toordinal()
+# More than any instance has (Number of Frames is an IS, but files stay below 4 GiB).
+_MOST_FRAMES = 1 << 24
 _TIME = re.compile(r"(\d{2}):?(?:(\d{2}):?(?:(\d{2})(?:\.(\d{1,6}))?)?)?")
 _DATE = re.compile(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})")
 _DATETIME = re.compile(r"(\d{8})(\d{2}(?:\d{2}(?:\d{2}(?:\.\d{1,6})?)?)?)?\s*([+-]\d{4})?")
@@ -108,10 +110,21 @@ def _step(values: Mapping[str, Value]) -> float | None:
         return resolution / 1000.0
     repetition = number(values, "RepetitionTime")
     scanning = values.get("ScanningSequence")
-    echo_planar = "EP" in (scanning if isinstance(scanning, tuple) else (scanning,))
+    echo_planar = (
+        "EP" in (scanning if isinstance(scanning, tuple) else (scanning,))
+        or values.get("EchoPlanarPulseSequence") == "YES"
+    )
     if repetition and echo_planar and values.get("MRAcquisitionType") == "2D":
         return repetition / 1000.0
     return None
+
+
+def instance_order(values: Mapping[str, Value]) -> Value:
+    """Return the instance number; within an instance of several frames their order counts on."""
+    instance, frame = number(values, "InstanceNumber"), number(values, "FrameNumber")
+    if frame is None:
+        return instance
+    return (instance or 0.0) * _MOST_FRAMES + frame
 
 
 def _content(values: Mapping[str, Value]) -> Value:
@@ -161,7 +174,7 @@ READINGS = (
     SortKey(
         name=schema.TIME,
         source="InstanceNumber",
-        value=lambda values: number(values, "InstanceNumber"),
+        value=instance_order,
         units=schema.UNITS_OF[schema.TIME],
         ranked=True,
         counts=True,

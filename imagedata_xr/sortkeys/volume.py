@@ -33,7 +33,7 @@ READINGS = (
     SortKey(
         name=schema.VOLUME,
         source="InstanceNumber",
-        value=lambda values: number(values, "InstanceNumber"),
+        value=time.instance_order,
         ranked=True,
         counts=True,
     ),

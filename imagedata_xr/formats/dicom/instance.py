@@ -24,7 +24,8 @@ _NATIVE_LITTLE_ENDIAN = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"})
 # Colour spaces whose native samples are red, green and blue as they stand.
 _PLAIN = frozenset({"MONOCHROME1", "MONOCHROME2", "RGB"})
 _B, _BVEC, _COMPONENT = "DiffusionBValue", "DiffusionGradientOrientation", "ComplexImageComponent"
-_DERIVED = frozenset({_B, _BVEC, _COMPONENT})
+_LABEL = "ASLContext"
+_DERIVED = frozenset({_B, _BVEC, _COMPONENT, _LABEL})
 
 
 class InstanceValues(MappingABC[str, "Value"]):
@@ -56,7 +57,12 @@ class InstanceValues(MappingABC[str, "Value"]):
     def _vendor(self) -> dict[str, Value]:
         if self._derived is None:
             b, direction = vendors.diffusion(self.header)
-            self._derived = {_B: b, _BVEC: direction, _COMPONENT: vendors.component(self.header)}
+            self._derived = {
+                _B: b,
+                _BVEC: direction,
+                _COMPONENT: vendors.component(self.header),
+                _LABEL: vendors.label(self.header),
+            }
         return self._derived
 
     def __iter__(self) -> Iterator[str]:

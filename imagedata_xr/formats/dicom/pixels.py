@@ -8,7 +8,8 @@ deflated, colour spaces) is decoded by pydicom and its plug-ins.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from imagedata_xr.frames import PixelFormat, PixelRef
 
 __all__ = ["PixelReader", "reader_for", "stored_dtype"]
-
 
 
 def stored_dtype(form: PixelFormat) -> np.dtype[Any]:
@@ -112,10 +112,7 @@ class PixelReader:
             The file cannot be read any more.
         """
         plain = not self.rescale or (ref.slope == 1 and ref.intercept == 0)
-        values = _native(ref) if ref.offset is not None else _decoded(ref)
-        if ref.tile is not None:
-            row, column = ref.tile
-            values = values[row : row + self.shape[0], column : column + self.shape[1]]
+        values = self._tile(ref) if ref.tile is not None else _whole(ref)
         if values.shape != self.shape:
             raise PixelError(
                 f"{ref.source.name}: the pixels have the shape {values.shape}, the header says "
@@ -127,6 +124,22 @@ class PixelReader:
                 np.multiply(out, self.dtype.type(ref.slope), out=out)
             if ref.intercept != 0:
                 np.add(out, self.dtype.type(ref.intercept), out=out)
+
+    def _tile(self, ref: PixelRef) -> npt.NDArray[Any]:
+        """Cut a slice out of the stored image that holds it beside others."""
+        assert ref.tile is not None
+        row, column = ref.tile
+        if ref.offset is None:
+            values = _decoded_once(replace(ref, number=0, tile=None, slope=1.0, intercept=0.0))
+            band = values[row : row + self.shape[0]]
+        else:
+            width = ref.format.columns * ref.format.bits_allocated // 8 * ref.format.samples
+            form = replace(ref.format, rows=self.shape[0])
+            length = width * self.shape[0]
+            band = _native(
+                replace(ref, format=form, offset=ref.offset + row * width, length=length)
+            )
+        return band[:, column : column + self.shape[1]]
 
 
 def reader_for(
@@ -151,6 +164,18 @@ def reader_for(
     if refs[0].format.palette_bits:
         dtype = np.dtype(f"u{max(ref.format.palette_bits for ref in refs) // 8}")
     return PixelReader((*shape, 3) if colour else shape, dtype, rescale)
+
+
+def _whole(ref: PixelRef) -> npt.NDArray[Any]:
+    return _native(ref) if ref.offset is not None else _decoded(ref)
+
+
+@lru_cache(maxsize=2)
+def _decoded_once(ref: PixelRef) -> npt.NDArray[Any]:
+    """Decode the image that neighbouring slices are cut from only once for all of them."""
+    values = _decoded(ref)
+    values.flags.writeable = False
+    return values
 
 
 def _native(ref: PixelRef) -> npt.NDArray[Any]:

@@ -8,12 +8,11 @@ those of pydicom's private dictionary and of the vendors' conformance statements
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from imagedata_xr.formats.dicom.headers.dictionary import key_of
 
-__all__ = ["WANTED_PRIVATE", "PrivateElement", "by_creator"]
+__all__ = ["WANTED_PRIVATE", "PrivateElement", "reserved_block"]
 
 PrivateElement: TypeAlias = tuple[int, str, int]
 
@@ -30,7 +29,7 @@ _TABLE: tuple[tuple[int, str, tuple[int, ...]], ...] = (
     # Image type, b value, direction of the b value.
     (0x0043, "GEMS_PARM_01", (0x01, 0x2C, 0x2D, 0x2F, 0x30, 0x39)),
     # Gradients, number of directions, of slices and of temporal positions.
-    (0x0019, "GEMS_ACQU_01", (0x5A, 0x9C, 0xA2, 0xBB, 0xBC, 0xBD, 0xD9, 0xDF, 0xE0)),
+    (0x0019, "GEMS_ACQU_01", (0x5A, 0x9C, 0x9E, 0xA2, 0xBB, 0xBC, 0xBD, 0xD9, 0xDF, 0xE0)),
     (0x0021, "GEMS_RELA_01", (0x4F, 0x56, 0x57, 0x5A, 0x5D, 0x5E)),
     (0x0025, "GEMS_SERS_01", (0x07, 0x11)),
     (0x0027, "GEMS_IMAG_01", (0x41, 0x60)),
@@ -75,15 +74,37 @@ WANTED_PRIVATE: Final[frozenset[PrivateElement]] = frozenset(
 
 
 @lru_cache(maxsize=16)
-def by_creator(
-    elements: frozenset[PrivateElement],
-) -> dict[tuple[int, str], tuple[int, ...]]:
-    """Return the low bytes that are wanted of each group and creator."""
+def _by_creator(wanted: frozenset[PrivateElement]) -> dict[tuple[int, str], tuple[int, ...]]:
     found: dict[tuple[int, str], list[int]] = {}
-    for group, creator, low in _ordered(elements):
+    for group, creator, low in sorted(wanted):
         found.setdefault((group, creator), []).append(low)
     return {key: tuple(lows) for key, lows in found.items()}
 
 
-def _ordered(elements: Iterable[PrivateElement]) -> list[PrivateElement]:
-    return sorted(elements)
+@lru_cache(maxsize=4096)
+def reserved_block(
+    wanted: frozenset[PrivateElement], tag: int, value: bytes
+) -> tuple[tuple[int, str], dict[int, int]]:
+    """
+    Return what a private creator element reserves (PS3.5 section 7.8.1).
+
+    Parameters
+    ----------
+    wanted : frozenset of tuple
+        The private elements to keep.
+    tag : int
+        Of the private creator element.
+    value : bytes
+        Its raw value.
+
+    Returns
+    -------
+    tuple
+        The tag and the creator's name.
+    dict of int to int
+        Key and tag of the elements wanted in its block. Not to be changed.
+    """
+    name = value.decode("latin-1").strip(" \0")
+    block = tag & 0xFFFF0000 | (tag & 0xFF) << 8
+    lows = _by_creator(wanted).get((tag >> 16, name), ())
+    return (tag, name), {key_of(block | low): block | low for low in lows}

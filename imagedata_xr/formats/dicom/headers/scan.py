@@ -9,7 +9,7 @@ from imagedata_xr.errors import ImagedataError
 from imagedata_xr.formats.dicom.headers.datasets import walk_explicit, walk_implicit
 from imagedata_xr.formats.dicom.headers.dictionary import VR_OF_CODE
 from imagedata_xr.formats.dicom.headers.header import Header
-from imagedata_xr.formats.dicom.headers.private import WANTED_PRIVATE, by_creator
+from imagedata_xr.formats.dicom.headers.private import WANTED_PRIVATE
 from imagedata_xr.formats.dicom.headers.recognise import file_meta, is_dicom
 from imagedata_xr.formats.dicom.headers.through_pydicom import read_with_pydicom
 from imagedata_xr.formats.dicom.headers.walk import Found, UnusualError, Window
@@ -43,7 +43,7 @@ class _Scan:
 
     def __init__(self, pool: dict[Any, Any], private: frozenset[PrivateElement]) -> None:
         self.pool = pool
-        self.wanted = by_creator(private)
+        self.wanted = private
         self.guess = _FIRST_READ
 
     def read(self, source: Source) -> Header | None:

@@ -11,7 +11,9 @@ from pydicom.filereader import read_partial
 
 from imagedata_xr.errors import FormatError, SourceError
 from imagedata_xr.formats.dicom.headers.dictionary import (
+    LONG_VRS,
     PIXEL_TAGS,
+    SHORT_VRS,
     SIMPLE_VRS,
     code_of,
     known_private_vr,
@@ -20,9 +22,9 @@ from imagedata_xr.formats.dicom.headers.dictionary import (
 from imagedata_xr.formats.dicom.headers.walk import KEPT_VRS, LARGE, UNDEFINED, Found
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import BinaryIO
 
+    from imagedata_xr.formats.dicom.headers.private import PrivateElement
     from imagedata_xr.frames import Source
 
 __all__ = ["read_with_pydicom"]
@@ -36,6 +38,7 @@ _IMPLICIT, _EXPLICIT, _BIG_ENDIAN, _DEFLATED = (
 _CELL = {"US": 2, "SS": 2, "AT": 2, "UL": 4, "SL": 4, "FL": 4, "FD": 8, "UV": 8, "SV": 8}
 _CELL |= {"US or SS": 2}
 _LONGEST_UNKNOWN = 0xFFFF
+_VRS = SHORT_VRS | LONG_VRS
 
 
 class _Clipped:
@@ -75,7 +78,7 @@ class _Stop:
 
 
 def read_with_pydicom(
-    source: Source, pool: dict[Any, Any], wanted: Mapping[tuple[int, str], tuple[int, ...]]
+    source: Source, pool: dict[Any, Any], wanted: frozenset[PrivateElement]
 ) -> tuple[Found, str, bool]:
     """
     Read a header by pydicom.
@@ -85,8 +88,8 @@ def read_with_pydicom(
     source : Source
     pool : dict
         Of equal values.
-    wanted : mapping
-        Low bytes of private elements by group and creator.
+    wanted : frozenset of tuple
+        The private elements to keep.
 
     Returns
     -------
@@ -199,9 +202,9 @@ def _private_vr(element: Any, found: Found) -> str | None:
         return None
     if tag not in found.private.values():
         return None
-    if vr is not None:
+    if vr in _VRS:
         found.vrs[tag] = code_of(vr)
-    if vr is None or vr == "UN":
+    if vr not in _VRS or vr == "UN":
         block = tag & 0xFFFF0000 | tag >> 8 & 0xFF
         names = [name for reserved, name in found.creators if reserved == block]
         vr = known_private_vr(tag, names[-1]) if names else None

@@ -21,9 +21,12 @@ from imagedata_xr.formats.dicom.headers.dictionary import (
     key_of,
     known_vr,
 )
+from imagedata_xr.formats.dicom.headers.private import reserved_block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+
+    from imagedata_xr.formats.dicom.headers.private import PrivateElement
 
 __all__ = ["Found", "UnusualError", "Window", "skip_explicit", "skip_implicit"]
 
@@ -129,8 +132,8 @@ class Found:
     ----------
     pool : dict
         Equal values of all files of a scan become one object.
-    wanted : mapping
-        Low bytes of the private elements to keep by group and creator.
+    wanted : frozenset of tuple
+        The private elements to keep: group, creator, low byte of the element.
     """
 
     __slots__ = (
@@ -147,9 +150,7 @@ class Found:
         "wanted",
     )
 
-    def __init__(
-        self, pool: dict[Any, Any], wanted: Mapping[tuple[int, str], tuple[int, ...]]
-    ) -> None:
+    def __init__(self, pool: dict[Any, Any], wanted: frozenset[PrivateElement]) -> None:
         self.pool = pool
         self.wanted = wanted
         self.elements: dict[int, bytes] = {}
@@ -175,11 +176,9 @@ class Found:
 
     def reserve(self, tag: int, value: bytes) -> None:
         """Note the elements wanted of a private creator's block (PS3.5 section 7.8.1)."""
-        name = value.decode("latin-1").strip(" \0")
-        self.creators.append((tag, name))
-        block = tag & 0xFFFF0000 | (tag & 0xFF) << 8
-        for low in self.wanted.get((tag >> 16, name), ()):
-            self.private[key_of(block | low)] = block | low
+        creator, block = reserved_block(self.wanted, tag, value)
+        self.creators.append(creator)
+        self.private.update(block)
 
     def unexpected(self, key: int, code: int) -> int | None:
         """Return the tag of a public element that stands under another VR than expected."""
