@@ -26,6 +26,7 @@ TI: Final = "ti"
 FA: Final = "fa"
 B: Final = "b"
 COMPONENT: Final = "component"
+LABEL: Final = "label"
 ACQUISITION: Final = (TIME, TE, TI, FA, B)
 
 FRAME: Final = "frame"

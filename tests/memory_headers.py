@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,8 @@ from imagedata_xr.formats.dicom.pixels import reader_for
 from imagedata_xr.sources import LocalFile, MemoryBytes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from imagedata_xr.frames import Frame
 
 MR = "1.2.840.10008.5.1.4.1.1.4"

@@ -39,4 +39,4 @@ def test_readme(tmp_path, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "('time', 'slice', 'row', 'column')"
     assert float(printed[1]) > 1.5
-    assert printed[2:] == ["[ -93.3 -117.6  -74.8]", "fl3d_dynamic"]
+    assert printed[2:] == ["[ -93.28 -117.63  -74.75]", "fl3d_dynamic"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pydicom
 import pytest
 from corpus_oracle import CORPUS, converted, dcm2niix
 from memory_headers import frames_in, header_of, image
@@ -284,6 +285,17 @@ def test_every_private_element_is_kept_by_the_header_reader():
     assert asked <= WANTED_PRIVATE
 
 
+def of_dcm2niix(folder, out):
+    """Return b values and directions in patient LPS out of dcm2niix's files."""
+    ((_, matrix, path),) = converted(folder, out)
+    b = np.loadtxt(path.with_suffix(".bval"), ndmin=1)
+    along = np.loadtxt(path.with_suffix(".bvec"), ndmin=2).T
+    if np.linalg.det(matrix[:3, :3]) > 0:
+        along[:, 0] *= -1  # the convention of FSL
+    turn = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
+    return b, (along @ turn.T) * [-1, -1, 1]
+
+
 @pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus at {CORPUS}")
 @pytest.mark.skipif(dcm2niix() is None, reason="dcm2niix is not installed")
 @pytest.mark.parametrize(
@@ -303,13 +315,7 @@ def test_every_private_element_is_kept_by_the_header_reader():
 )
 def test_gradients_of_real_series_are_those_of_dcm2niix(name, tmp_path):
     """b values and directions (sign included) of every volume are those in .bval and .bvec."""
-    ((_, matrix, path),) = converted(CORPUS / name / "dicom", tmp_path)
-    b = np.loadtxt(path.with_suffix(".bval"), ndmin=1)
-    along = np.loadtxt(path.with_suffix(".bvec"), ndmin=2).T
-    if np.linalg.det(matrix[:3, :3]) > 0:
-        along[:, 0] *= -1  # the convention of FSL
-    turn = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
-    directions = (along @ turn.T) * [-1, -1, 1]
+    b, directions = of_dcm2niix(CORPUS / name / "dicom", tmp_path)
     frames = frames_in(CORPUS / name / "dicom")
     first = frames[0].position
     ours = [frame.values for frame in frames if np.allclose(frame.position, first, atol=0.01)]
@@ -324,6 +330,29 @@ def test_gradients_of_real_series_are_those_of_dcm2niix(name, tmp_path):
     assert len(set(nearest[found > 5])) == (found > 5).sum()
     np.testing.assert_allclose(found, b[nearest], rtol=1e-5)
     np.testing.assert_allclose(vectors, directions[nearest], atol=2e-3)
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus at {CORPUS}")
+@pytest.mark.skipif(dcm2niix() is None, reason="dcm2niix is not installed")
+@pytest.mark.parametrize("plane", PLANES)
+@pytest.mark.parametrize("phase", ["COL", "ROW"])
+def test_ge_directions_in_every_plane_are_those_of_dcm2niix(plane, phase, tmp_path):
+    """A real GE series put into other planes has the directions that dcm2niix gives it there."""
+    axes = oriented(plane)[1]
+    (tmp_path / "in").mkdir()
+    for path in sorted((CORPUS / "mr_ge_dwi_r3" / "dicom").iterdir()):
+        dataset = pydicom.dcmread(path)
+        place = 3.0 * ((int(dataset.InstanceNumber) - 1) % 2) * axes[2]
+        dataset.ImageOrientationPatient = [f"{n:.10f}" for n in axes[:2].ravel()]
+        dataset.ImagePositionPatient = [f"{n:.6f}" for n in place]
+        dataset.InPlanePhaseEncodingDirection = phase
+        dataset.save_as(tmp_path / "in" / f"{int(dataset.InstanceNumber):03d}.dcm")
+    b, directions = of_dcm2niix(tmp_path / "in", tmp_path)
+    ours = [frame.values for frame in frames_in(tmp_path / "in")][::2]
+    assert [values.get("DiffusionBValue") for values in ours] == b.tolist()
+    none = (0.0, 0.0, 0.0)
+    vectors = [values.get("DiffusionGradientOrientation", none) for values in ours]
+    np.testing.assert_allclose(vectors, directions, atol=1e-5)
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus at {CORPUS}")

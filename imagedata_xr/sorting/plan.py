@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Candidates", "explicit", "infer"]
 
-_QUANTITIES = (schema.TE, schema.TI, schema.FA, schema.B, schema.COMPONENT)
+_QUANTITIES = (schema.TE, schema.TI, schema.FA, schema.B, schema.COMPONENT, schema.LABEL)
 # What no axis is inferred from, but what must not differ within one volume.
-_KINDS = ("DiffusionGradientOrientation", "ASLContext")
+_KINDS = ("DiffusionGradientOrientation",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

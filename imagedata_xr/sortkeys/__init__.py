@@ -37,6 +37,7 @@ _BUILT_IN = (
     schema.FA,
     schema.B,
     schema.COMPONENT,
+    schema.LABEL,
     schema.VOLUME,
 )
 _ALIASES = {
@@ -45,6 +46,7 @@ _ALIASES = {
     "FlipAngle": schema.FA,
     "DiffusionBValue": schema.B,
     "ComplexImageComponent": schema.COMPONENT,
+    "ASLContext": schema.LABEL,
 }
 # Keywords whose values are moments: they give the dimension ``time``, in seconds, read just there.
 _MOMENTS = {

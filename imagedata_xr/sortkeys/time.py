@@ -163,6 +163,10 @@ READINGS = (
     _reading("AcquisitionDate+AcquisitionTime", _moment("AcquisitionDate", "AcquisitionTime")),
     _reading("TriggerTime", _milliseconds("TriggerTime")),
     _reading("FrameReferenceTime", _milliseconds("FrameReferenceTime")),
+    _reading(
+        "TemporalPositionTimeOffset",
+        lambda values: number(values, "TemporalPositionTimeOffset"),
+    ),
     SortKey(
         name=schema.TIME,
         source="TemporalPositionIdentifier",
