@@ -133,6 +133,7 @@ def summary(obj: xr.DataArray) -> str:
             f"  stored: {stored['BitsStored']} of {stored['BitsAllocated']} bits, "
             f"{stored['PhotometricInterpretation']}, transfer syntax {stored['TransferSyntaxUID']}"
         )
+    lines.extend(f"  passed over, no image: {name}" for name in stored.get("skipped", ()))
     return "\n".join(lines)
 
 

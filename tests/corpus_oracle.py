@@ -33,11 +33,8 @@ CORNER = 1e-4
 
 def entries(kind: str | None = "series") -> list[Path]:
     """Return the folders of the corpus that hold one series."""
-    found = []
-    for manifest in sorted(CORPUS.glob("*/manifest.json")):
-        if kind is None or json.loads(manifest.read_text()).get("kind") == kind:
-            found.append(manifest.parent)
-    return found
+    manifests = sorted(CORPUS.glob("*/manifest.json"))
+    return [m.parent for m in manifests if kind in (None, json.loads(m.read_text()).get("kind"))]
 
 
 def dcm2niix() -> str | None:

@@ -67,9 +67,9 @@ def frames_in(folder: Path) -> list[Frame]:
     return found
 
 
-def pixels_of(frame: Frame) -> np.ndarray:
-    """Return the stored values of a frame."""
-    reader = reader_for([frame.ref], frame.shape, rescale=False)
+def pixels_of(frame: Frame, *, rescale: bool = False) -> np.ndarray:
+    """Return the stored values of a frame, or the rescaled ones."""
+    reader = reader_for([frame.ref], frame.shape, rescale=rescale)
     out = np.empty(reader.shape, reader.dtype)
     reader.read(frame.ref, out)
     return out

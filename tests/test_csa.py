@@ -132,7 +132,7 @@ def test_real_headers_are_read_as_nibabel_reads_them(name, low):
     found = parse_csa(data)
     assert found.keys() == expected.keys()
     for tag, values in found.items():
-        items = [item for item in expected[tag]["items"] if item != ""]
+        items = [item for item in expected[tag]["items"] if item not in ("", b"")]
         assert len(values) == len(items), tag
         for value, item in zip(values, items, strict=True):
             assert float(value) == item if not isinstance(item, str) else value == item.strip()

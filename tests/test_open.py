@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-import imagedata_xr  # noqa: F401 - registers the accessor
+import imagedata_xr
 from imagedata_xr.errors import (
     DuplicateFrameError,
     DuplicateWarning,
@@ -71,7 +71,7 @@ def _zipped(folder):
 
 
 SOURCES = {
-    "folder": lambda f: str(f),
+    "folder": str,
     "path": lambda f: f,
     "parent folder": lambda f: f.parent,
     "list of files": lambda f: sorted(f.iterdir()),

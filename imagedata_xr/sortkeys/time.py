@@ -167,6 +167,8 @@ READINGS = (
         "TemporalPositionTimeOffset",
         lambda values: number(values, "TemporalPositionTimeOffset"),
     ),
+    # What readers of cine instances make of Frame Time and Frame Time Vector (PS3.3 C.7.6.5).
+    _reading("FrameTimeOffset", _milliseconds("FrameTimeOffset")),
     SortKey(
         name=schema.TIME,
         source="TemporalPositionIdentifier",

@@ -21,7 +21,7 @@ class DicomEntrypoint(BackendEntrypoint):
     """Opens DICOM files, folders and archives as labelled, lazy arrays."""
 
     description: ClassVar[str] = "Open DICOM folders, files and archives as labelled images"
-    supports_groups: ClassVar[bool] = False
+    supports_groups: ClassVar[bool] = True
 
     def open_dataset(  # noqa: PLR0913 - each option is one thing a user may say
         self,
@@ -97,14 +97,76 @@ class DicomEntrypoint(BackendEntrypoint):
             errors=errors,
             progress=progress,
         )
-        dataset = open_image(filename_or_obj, options)
-        if drop_variables is None:
-            return dataset
-        names = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables)
-        return dataset.drop_vars(names, errors="ignore")
+        return _without(open_image(filename_or_obj, options), drop_variables)
+
+    def open_groups_as_dict(  # noqa: PLR0913 - see open_dataset
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        sort: SortSpec | None = None,
+        rescale: bool = True,
+        phi: bool = True,
+        coords: Sequence[str] = (),
+        errors: Literal["raise", "warn"] = "raise",
+        progress: bool | None = None,
+    ) -> dict[str, xr.Dataset]:
+        """
+        Open every series of a source, as groups ``/patient/study/series``.
+
+        The parameters are those of `open_dataset`. A series that makes no array is an empty group
+        whose attribute ``error`` says why; with ``phi=False`` no name identifies the patient.
+        """
+        from imagedata_xr.formats.dicom.reader import Options
+        from imagedata_xr.formats.dicom.tree import open_groups
+
+        options = Options(
+            sort=sort,
+            rescale=rescale,
+            phi=phi,
+            coords=(coords,) if isinstance(coords, str) else tuple(coords),
+            errors=errors,
+            progress=progress,
+        )
+        groups = open_groups(filename_or_obj, options)
+        return {path: _without(dataset, drop_variables) for path, dataset in groups.items()}
+
+    def open_datatree(  # noqa: PLR0913 - see open_dataset
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        sort: SortSpec | None = None,
+        rescale: bool = True,
+        phi: bool = True,
+        coords: Sequence[str] = (),
+        errors: Literal["raise", "warn"] = "raise",
+        progress: bool | None = None,
+    ) -> xr.DataTree:
+        """Open every series of a source as a DataTree; see `open_groups_as_dict`."""
+        import xarray as xr
+
+        return xr.DataTree.from_dict(
+            self.open_groups_as_dict(
+                filename_or_obj,
+                drop_variables=drop_variables,
+                sort=sort,
+                rescale=rescale,
+                phi=phi,
+                coords=coords,
+                errors=errors,
+                progress=progress,
+            )
+        )
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Tell whether a path, list, file object or bytes hold DICOM, by their contents."""
         from imagedata_xr.formats.dicom.guess import holds_dicom
 
         return holds_dicom(filename_or_obj)
+
+
+def _without(dataset: xr.Dataset, names: str | Iterable[str] | None) -> xr.Dataset:
+    if names is None:
+        return dataset
+    return dataset.drop_vars([names] if isinstance(names, str) else list(names), errors="ignore")

@@ -43,7 +43,7 @@ class InstanceValues(MappingABC[str, "Value"]):
         self._derived: dict[str, Value] | None = None
 
     def __getitem__(self, keyword: str) -> Value:
-        value = self.get(keyword)
+        value: Value = self.get(keyword)
         if value is None:
             raise KeyError(keyword)
         return value
@@ -224,11 +224,19 @@ def native_location(header: Header, form: PixelFormat) -> tuple[int | None, int]
 
 def rescale(header: Header) -> tuple[float, float]:
     """Return Rescale Slope and Intercept (1 and 0 where the header has none)."""
-    slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
-    for name, value in (("RescaleSlope", slope), ("RescaleIntercept", intercept)):
-        if value is not None and not isinstance(value, int | float):
-            raise FormatError(f"{header.source.name}: {name} is {value!r}, not a number")
-    return float(1 if slope is None else slope), float(0 if intercept is None else intercept)
+    slope, intercept = _real(header, "RescaleSlope", 1.0), _real(header, "RescaleIntercept", 0.0)
+    if slope == 0:
+        raise FormatError(f"{header.source.name}: RescaleSlope is 0, which leaves no image")
+    return slope, intercept
+
+
+def _real(header: Header, keyword: str, default: float) -> float:
+    value = header.get(keyword)
+    if value is None:
+        return default
+    if not isinstance(value, int | float) or not abs(value) < float("inf"):
+        raise FormatError(f"{header.source.name}: {keyword} is {value!r}, not a number")
+    return float(value)
 
 
 def floats(header: Header, keyword: str, count: int) -> Any:

@@ -73,8 +73,8 @@ def _integer_dtype(
         for value in _stored_range(form)
     ]
     low, high = min(ends), max(ends)
-    signed = [np.dtype(name) for name in ("i2", "i4", "i8")]
-    for dtype in (*(stored if len(stored) == 1 else ()), *signed):
+    candidates: list[np.dtype[Any]] = [np.dtype(name) for name in ("i2", "i4", "i8")]
+    for dtype in (*(stored if len(stored) == 1 else ()), *candidates):
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
             return dtype
     return np.dtype(np.float64)
@@ -218,7 +218,7 @@ def _clean(values: npt.NDArray[Any], form: PixelFormat) -> npt.NDArray[Any]:
 
 def _decoded(ref: PixelRef) -> npt.NDArray[Any]:
     import pydicom
-    from pydicom.pixels import apply_color_lut
+    from pydicom.pixels.processing import apply_color_lut
 
     form = ref.format
     with ref.source.open() as file:
@@ -235,7 +235,7 @@ def _decoded(ref: PixelRef) -> npt.NDArray[Any]:
 
 
 def _pixel_array(dataset: Any, ref: PixelRef) -> npt.NDArray[Any]:
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     syntax = dataset.file_meta.get("TransferSyntaxUID") or ref.format.syntax
     decoder = get_decoder(syntax)

@@ -72,13 +72,13 @@ class Scan:
     ----------
     frames : list of Frame
     headers : dict of Source to Header
-    others : list of str
-        Names of DICOM objects without images (reports, plans), passed over.
+    others : list of Header
+        DICOM objects without images (reports, plans), passed over.
     """
 
     frames: list[Frame]
     headers: dict[Source, Header]
-    others: list[str]
+    others: list[Header]
 
 
 def scan(source: Any, *, errors: str = "raise", progress: bool | None = None) -> Scan:
@@ -104,7 +104,7 @@ def scan(source: Any, *, errors: str = "raise", progress: bool | None = None) ->
         broken.extend(_strangers(one for one in sources if one not in read))
     frames: list[Frame] = []
     found: dict[Source, Header] = {}
-    others: list[str] = []
+    others: list[Header] = []
     for header in known:
         try:
             images = frames_of(header)
@@ -115,7 +115,7 @@ def scan(source: Any, *, errors: str = "raise", progress: bool | None = None) ->
             found[header.source] = header
             frames.extend(images)
         else:
-            others.append(header.source.name)
+            others.append(header)
     _tell(broken, errors)
     if not frames:
         what = f"{len(others)} DICOM object(s) without images" if others else "no DICOM file"
@@ -218,22 +218,22 @@ def open_image(source: Any, options: Options) -> xr.Dataset:
         frames = select_frames(frames, options.select)
     stack = choose_stack(frames, options.stack)
     keys = resolve(options.sort) if options.sort is not None else ()
-    return to_dataset(sort_stack(stack, keys), found.headers, options)
+    return to_dataset(sort_stack(stack, keys), found, options)
 
 
-def to_dataset(cube: Cube, known: Mapping[Source, Header], options: Options) -> xr.Dataset:
+def to_dataset(cube: Cube, found: Scan, options: Options) -> xr.Dataset:
     """
     Build the Dataset of a sorted series.
 
     Parameters
     ----------
     cube : Cube
-    known : mapping of Source to Header
-        Headers of all instances.
+    found : Scan
+        What the frames were found in.
     options : Options
     """
     flat: list[Frame] = cube.frames.ravel().tolist()
-    own = list({id(h): h for h in (known[frame.ref.source] for frame in flat)}.values())
+    own = list({id(h): h for h in (found.headers[frame.ref.source] for frame in flat)}.values())
     refs = np.empty(cube.frames.shape, dtype=object)
     refs.ravel()[:] = [frame.ref for frame in flat]
     reader = reader_for((frame.ref for frame in flat), flat[0].shape, rescale=options.rescale)
@@ -246,7 +246,7 @@ def to_dataset(cube: Cube, known: Mapping[Source, Header], options: Options) -> 
             grid=cube.grid,
             frames=_per_frame(cube, flat, options),
             attrs=attrs,
-            encoding={schema.ENCODING: _encoding(cube, flat)},
+            encoding={schema.ENCODING: _encoding(cube, flat, found)},
             spacing=flat[0].spacing,
             colour=len(reader.shape) > 2,
         )
@@ -287,11 +287,12 @@ def _dimension(dim: DimensionLabels) -> Labels:
     return Labels(dim.labels, attrs, {"source": dim.source})
 
 
-def _encoding(cube: Cube, flat: Sequence[Frame]) -> dict[str, Any]:
+def _encoding(cube: Cube, flat: Sequence[Frame], found: Scan) -> dict[str, Any]:
     form = flat[0].ref.format
     return {
         "sort": {dim.name: dim.source for dim in cube.dims},
         "start": {dim.name: dim.start for dim in cube.dims if dim.start is not None},
+        "skipped": [f"{h.get('Modality')}: {h.source.name}" for h in found.others],
         "TransferSyntaxUID": form.syntax,
         "BitsAllocated": form.bits_allocated,
         "BitsStored": form.bits_stored,
@@ -311,9 +312,9 @@ def _per_frame(cube: Cube, flat: Sequence[Frame], options: Options) -> dict[str,
     for name, column in _moments(cube, flat).items():
         found[name] = Labels(column.reshape(shape), {schema.UNITS: schema.UNITS_OF[name]})
     for name in (schema.TE, schema.TI, schema.FA, schema.B):
-        column = _numbers(readings(name)[0].value(frame.values) for frame in flat)
-        if name not in dims and column is not None and np.ptp(column[np.isfinite(column)]) > 0:
-            found[name] = Labels(column.reshape(shape), {schema.UNITS: schema.UNITS_OF[name]})
+        numbers = _numbers(readings(name)[0].value(frame.values) for frame in flat)
+        if name not in dims and numbers is not None and _varies(numbers):
+            found[name] = Labels(numbers.reshape(shape), {schema.UNITS: schema.UNITS_OF[name]})
     found.update(_directions(flat, shape))
     for keyword in options.coords:
         found[keyword] = Labels(_wanted(keyword, flat).reshape(shape))
@@ -330,6 +331,10 @@ def _numbers(values: Iterable[Any]) -> npt.NDArray[np.float64] | None:
     return None if np.isnan(column).all() else column
 
 
+def _varies(column: npt.NDArray[np.float64]) -> bool:
+    return bool(np.ptp(column[np.isfinite(column)]) > 0)
+
+
 def _moments(cube: Cube, flat: Sequence[Frame]) -> dict[str, npt.NDArray[np.float64]]:
     """Return the frames' own times, on the same zero as the dimension ``time`` where it has one."""
     found = {}
@@ -342,11 +347,11 @@ def _moments(cube: Cube, flat: Sequence[Frame]) -> dict[str, npt.NDArray[np.floa
         start = used.start if used is not None and used.source == source else None
         # DICOM times have microseconds.
         column = np.round(column - (column.min() if start is None else start), 6)
-        if np.ptp(column) > 0:
+        if _varies(column):
             found[schema.ACQUISITION_TIME] = column
         break
     trigger = _numbers(frame.values.get("TriggerTime") for frame in flat)
-    if trigger is not None and np.ptp(trigger[np.isfinite(trigger)]) > 0:
+    if trigger is not None and _varies(trigger):
         found[schema.TRIGGER_TIME] = trigger
     return found
 

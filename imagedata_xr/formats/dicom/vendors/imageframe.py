@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = ["from_image_axes", "from_logical_axes"]
 
+# Of planes near the sagittal, coronal and transverse one: parts along columns, rows and normal.
+_SIGNS = {
+    "COL": ((1, 1, -1), (-1, 1, 1), (-1, -1, 1)),
+    "ROW": ((1, -1, -1), (1, 1, 1), (-1, 1, 1)),
+}
+
 
 def from_image_axes(header: Readable, along: Sequence[float]) -> Vector | None:
     """
@@ -37,9 +43,9 @@ def from_logical_axes(header: Readable, along: Sequence[float]) -> Vector | None
     """
     Return a direction in patient LPS from its parts along frequency, phase and slice encoding.
 
-    The scanner's axes are right-handed, and stand to those of the image as dcm2niix and dicm2nii
-    have found: their signs depend on the plane that is nearest (transverse, sagittal, coronal),
-    and frequency and phase change places where phase encoding runs along the row.
+    The scanner's axes stand to those of the image as dcm2niix has them (v1.0.20260724): their
+    signs depend on the plane that is nearest, and frequency and phase change places where phase
+    encoding runs along the row.
 
     Parameters
     ----------
@@ -53,13 +59,11 @@ def from_logical_axes(header: Readable, along: Sequence[float]) -> Vector | None
     phase = str(header.get("InPlanePhaseEncodingDirection") or "").strip().upper()
     if axes is None or len(along) != 3 or phase[:3] not in ("COL", "ROW"):
         return None
-    x, y, z = along
-    if phase[:3] == "ROW":
-        x, y = y, -x
     normal = [abs(part) for part in axes[2]]
-    nearest = normal.index(max(normal))
-    signs = ((1, 1, -1), (-1, 1, 1), (-1, -1, 1))[nearest]
-    return from_image_axes(header, [s * part for s, part in zip(signs, (x, y, z), strict=True)])
+    signs = _SIGNS[phase[:3]][normal.index(max(normal))]
+    x, y, z = along
+    turned = (x, y, z) if phase[:3] == "COL" else (y, x, z)
+    return from_image_axes(header, [s * part for s, part in zip(signs, turned, strict=True)])
 
 
 def _axes(header: Readable) -> tuple[Vector, Vector, Vector] | None:

@@ -1,0 +1,169 @@
+"""Everything in a source as named groups: patient, study, series, and stacks of a series."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from imagedata_xr import schema
+from imagedata_xr.errors import ImagedataError
+from imagedata_xr.formats.dicom.reader import scan, to_dataset
+from imagedata_xr.sorting import by_series, sort_stack, split
+from imagedata_xr.sortkeys import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from imagedata_xr.formats.dicom.headers import Header
+    from imagedata_xr.formats.dicom.reader import Options, Scan
+    from imagedata_xr.frames import Frame, Value
+    from imagedata_xr.sorting import Stack
+
+__all__ = ["open_groups"]
+
+_LEVELS = ("PatientID", "StudyInstanceUID")
+_STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "StudyDescription", "StudyID")
+_PATIENT = ("PatientName", "PatientID", "PatientSex", "PatientBirthDate")
+_LONGEST = 48
+
+
+class _Names:
+    """Readable names of groups, each used once."""
+
+    def __init__(self, *, phi: bool) -> None:
+        self.phi = phi
+        self.taken: dict[tuple[Any, ...], str] = {}
+        self.used: set[str] = set()
+
+    def of(self, key: tuple[Any, ...], parent: str, wish: str) -> str:
+        """Return the path of what `key` identifies, below its parent."""
+        if key in self.taken:
+            return self.taken[key]
+        path = plain = f"{parent}/{_clean(wish)}"
+        number = 2
+        while path in self.used:
+            path = f"{plain}_{number}"
+            number += 1
+        self.taken[key] = path
+        self.used.add(path)
+        return path
+
+    def study(self, values: Mapping[str, Value]) -> str:
+        """Return the path of the study that the values belong to."""
+        patient, study = (values.get(level) for level in _LEVELS)
+        number = len({key for key in self.taken if len(key) == 1}) + 1
+        who = str(patient) if self.phi and patient else f"patient{number}"
+        above = self.of((patient,), "", who)
+        parts = [values.get("StudyDate"), values.get("StudyDescription") or values.get("StudyID")]
+        known = "_".join(str(part) for part in parts if part) if self.phi else ""
+        number = len({key for key in self.taken if len(key) == 2}) + 1
+        return self.of((patient, study), above, known or f"study{number}")
+
+    def series(self, values: Mapping[str, Value]) -> str:
+        """Return the path of the series that the values belong to."""
+        above = self.study(values)
+        uid, number = values.get(schema.SERIES), values.get("SeriesNumber")
+        description = values.get("SeriesDescription") or values.get("Modality") or "series"
+        wish = f"{number}_{description}" if number is not None else str(description)
+        return self.of((above, uid, "series"), above, wish)
+
+
+def _clean(text: str) -> str:
+    """Return a name for a group: no slashes, blanks or control characters."""
+    kept = re.sub(r"[^\w.+=-]+", "_", text.strip()).strip("._")
+    return kept[:_LONGEST] or "_"
+
+
+def open_groups(source: Any, options: Options) -> dict[str, xr.Dataset]:
+    """
+    Open every series of a source.
+
+    Parameters
+    ----------
+    source : path, URL, list, file object or bytes
+        As `imagedata_xr.sources.find_sources` takes it.
+    options : Options
+        `series` and `stack` have no meaning here.
+
+    Returns
+    -------
+    dict of str to Dataset
+        ``/patient/study/series`` to its Dataset; a series of several stacks has one group a stack
+        below it (``/stack0``...). A series that makes no array is an empty Dataset whose
+        attribute ``error`` says why; objects without images (reports, structure sets) are empty
+        Datasets with the attribute ``note``. Patient and study attributes stand at their levels.
+    """
+    found = scan(source, errors=options.errors, progress=options.progress)
+    names = _Names(phi=options.phi)
+    groups: dict[str, xr.Dataset] = {"/": xr.Dataset()}
+    for frames in by_series(found.frames):
+        values = frames[0].values
+        path = names.series(values)
+        _add_levels(groups, path, values, phi=options.phi)
+        groups.update(_series(path, frames, found, options))
+    for header in found.others:
+        path = names.series(header_only := _HeaderValues(header))
+        _add_levels(groups, path, header_only, phi=options.phi)
+        groups.setdefault(path, _without_image(header))
+    return groups
+
+
+class _HeaderValues(dict[str, "Value"]):
+    """The few values of an object without images that its name needs."""
+
+    def __init__(self, header: Header) -> None:
+        wanted = (
+            *_PATIENT,
+            *_STUDY,
+            schema.SERIES,
+            "SeriesNumber",
+            "SeriesDescription",
+            "Modality",
+        )
+        super().__init__({keyword: header.get(keyword) for keyword in wanted})
+
+
+def _add_levels(
+    groups: dict[str, xr.Dataset], path: str, values: Mapping[str, Value], *, phi: bool
+) -> None:
+    patient, study = path.rsplit("/", 2)[0], path.rsplit("/", 1)[0]
+    for level, keywords in ((patient, _PATIENT), (study, _STUDY)):
+        if level not in groups:
+            known = {key: values.get(key) for key in keywords} if phi else {}
+            groups[level] = xr.Dataset(attrs={k: str(v) for k, v in known.items() if v})
+
+
+def _series(
+    path: str, frames: Sequence[Frame], found: Scan, options: Options
+) -> dict[str, xr.Dataset]:
+    try:
+        stacks = split(frames)
+    except ImagedataError as error:
+        return {path: _failed(frames, error)}
+    if len(stacks) == 1:
+        return {path: _stack(stacks[0], found, options)}
+    parts = {f"{path}/stack{k}": _stack(stack, found, options) for k, stack in enumerate(stacks)}
+    return {path: xr.Dataset(), **parts}
+
+
+def _stack(stack: Stack, found: Scan, options: Options) -> xr.Dataset:
+    keys = resolve(options.sort) if options.sort is not None else ()
+    try:
+        return to_dataset(sort_stack(stack, keys), found, options)
+    except ImagedataError as error:
+        return _failed(stack.frames, error)
+
+
+def _failed(frames: Sequence[Frame], error: ImagedataError) -> xr.Dataset:
+    values = frames[0].values
+    known = {key: values.get(key) for key in ("Modality", "SeriesDescription", schema.SERIES)}
+    attrs = {key: str(value) for key, value in known.items() if value}
+    return xr.Dataset(attrs={**attrs, "frames": len(frames), "error": str(error)})
+
+
+def _without_image(header: Header) -> xr.Dataset:
+    known = {key: header.get(key) for key in ("Modality", "SeriesDescription", schema.SERIES)}
+    attrs = {key: str(value) for key, value in known.items() if value}
+    return xr.Dataset(attrs={**attrs, "note": "no image", "source": header.source.name})
