@@ -163,17 +163,14 @@ def compare(folder: Path, **options: Any) -> Verdict:
     with tempfile.TemporaryDirectory() as out:
         images = converted(folder / "dicom", Path(out))
         for data, matrix, path in images:
-            if data.dtype.names:
-                data = np.stack([data[c] for c in data.dtype.names], axis=-1)
-                problems.append("colour not compared")
-                continue
+            bands = [data[band] for band in data.dtype.names or ()]
             try:
-                moved, distance = on_grid(data, matrix, ours)
+                moved, distance = on_grid(np.stack(bands, -1) if bands else data, matrix, ours)
             except (ValueError, ImagedataError) as error:
                 problems.append(f"{path.stem}: {error}")
                 continue
             corner = max(corner, distance)
-            for volume in moved:
+            for volume in [np.moveaxis(moved, 0, -1)] if bands else moved:
                 same = [k for k in range(len(flat)) if values_equal(flat[k], volume)]
                 if not same:
                     problems.append(f"{path.stem}: a volume that we do not have")

@@ -243,7 +243,7 @@ def series(tmp_path):
         dataset.PatientName = "A^B"
         dataset.InstanceNumber = number
         dataset.SliceLocation = str(number * 1.5)
-        dataset.ImageComments = "x" * (number * 3000)
+        dataset.StrainDescription = "x" * (number * 3000)
         dataset.BitsAllocated = 16
         dataset.PixelData = struct.pack("<H", number) * 4
         (tmp_path / f"{number:02d}.dcm").write_bytes(written(dataset, SYNTAXES[number % 3]))
@@ -256,7 +256,7 @@ def test_scan(series):
     headers = read_headers(series, progress=False)
     assert [header.get("InstanceNumber") for header in headers] == list(range(20))
     assert [header.get("SliceLocation") for header in headers] == [n * 1.5 for n in range(20)]
-    assert [len(header.get("ImageComments") or "") for header in headers] == [
+    assert [len(header.get("StrainDescription") or "") for header in headers] == [
         n * 3000 for n in range(20)
     ]
     for number, header in enumerate(headers):

@@ -81,8 +81,10 @@ def same(ours, theirs):
 def differences(header, dataset, *, broken=False):
     """Yield what a header and pydicom's dataset do not agree on."""
     kept = set()
-    for raw in list(dataset.elements()):
-        tag = int(raw.tag)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tags = [int(raw.tag) for raw in dataset.elements()]
+    for tag in tags:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

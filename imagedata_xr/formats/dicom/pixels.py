@@ -74,7 +74,9 @@ def _integer_dtype(
     ]
     low, high = min(ends), max(ends)
     candidates: list[np.dtype[Any]] = [np.dtype(name) for name in ("i2", "i4", "i8")]
-    for dtype in (*(stored if len(stored) == 1 else ()), *candidates):
+    if len(stored) == 1:
+        candidates = [*stored, *candidates]
+    for dtype in candidates:
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
             return dtype
     return np.dtype(np.float64)

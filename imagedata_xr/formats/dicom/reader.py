@@ -22,18 +22,17 @@ from imagedata_xr.errors import (
     SpacingWarning,
 )
 from imagedata_xr.formats.dicom import attributes, headers
-from imagedata_xr.formats.dicom.headerstore import HeaderStore
+from imagedata_xr.formats.dicom.coordinates import per_frame
 from imagedata_xr.formats.dicom.instance import frames_of
 from imagedata_xr.formats.dicom.pixels import reader_for
 from imagedata_xr.lazy import FrameArray, lazily
 from imagedata_xr.sorting import by_series, choose_series, choose_stack, select_frames, sort_stack
-from imagedata_xr.sortkeys import readings, resolve
+from imagedata_xr.sortkeys import resolve
 from imagedata_xr.sources import find_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    import numpy.typing as npt
     import xarray as xr
 
     from imagedata_xr.formats.dicom.headers import Header
@@ -244,7 +243,7 @@ def to_dataset(cube: Cube, found: Scan, options: Options) -> xr.Dataset:
             data=lazily(FrameArray(refs, reader, progress=options.progress)),
             dims={dim.name: _dimension(dim) for dim in cube.dims},
             grid=cube.grid,
-            frames=_per_frame(cube, flat, options),
+            frames=per_frame(cube, options.coords),
             attrs=attrs,
             encoding={schema.ENCODING: _encoding(cube, flat, found)},
             spacing=flat[0].spacing,
@@ -301,84 +300,3 @@ def _encoding(cube: Cube, flat: Sequence[Frame], found: Scan) -> dict[str, Any]:
         "RescaleSlope": sorted({frame.ref.slope for frame in flat})[:2],
         "RescaleIntercept": sorted({frame.ref.intercept for frame in flat})[:2],
     }
-
-
-def _per_frame(cube: Cube, flat: Sequence[Frame], options: Options) -> dict[str, Labels]:
-    shape = cube.frames.shape
-    dims = set(cube.names)
-    found: dict[str, Labels] = {
-        schema.FRAME: Labels(np.array([f.hash for f in flat], dtype=np.int64).reshape(shape))
-    }
-    for name, column in _moments(cube, flat).items():
-        found[name] = Labels(column.reshape(shape), {schema.UNITS: schema.UNITS_OF[name]})
-    for name in (schema.TE, schema.TI, schema.FA, schema.B):
-        numbers = _numbers(readings(name)[0].value(frame.values) for frame in flat)
-        if name not in dims and numbers is not None and _varies(numbers):
-            found[name] = Labels(numbers.reshape(shape), {schema.UNITS: schema.UNITS_OF[name]})
-    found.update(_directions(flat, shape))
-    for keyword in options.coords:
-        found[keyword] = Labels(_wanted(keyword, flat).reshape(shape))
-    uids = np.array([str(f.values.get(schema.SERIES) or "") for f in flat]).reshape(shape)
-    store = HeaderStore({f.hash: (f.ref.source, f.ref.number) for f in flat})
-    found[schema.SERIES] = Labels(uids, {}, {schema.HEADERS: store})
-    return found
-
-
-def _numbers(values: Iterable[Any]) -> npt.NDArray[np.float64] | None:
-    """Return values as floats, NaN where one is missing; None where all are."""
-    listed = [float(v) if isinstance(v, int | float) else np.nan for v in values]
-    column = np.array(listed, dtype=np.float64)
-    return None if np.isnan(column).all() else column
-
-
-def _varies(column: npt.NDArray[np.float64]) -> bool:
-    return bool(np.ptp(column[np.isfinite(column)]) > 0)
-
-
-def _moments(cube: Cube, flat: Sequence[Frame]) -> dict[str, npt.NDArray[np.float64]]:
-    """Return the frames' own times, on the same zero as the dimension ``time`` where it has one."""
-    found = {}
-    keys = {key.source: key for key in readings(schema.TIME)}
-    used = next((dim for dim in cube.dims if dim.name == schema.TIME), None)
-    for source in ("AcquisitionDateTime", "AcquisitionDate+AcquisitionTime"):
-        column = _numbers(keys[source].value(frame.values) for frame in flat)
-        if column is None or np.isnan(column).any():
-            continue
-        start = used.start if used is not None and used.source == source else None
-        # DICOM times have microseconds.
-        column = np.round(column - (column.min() if start is None else start), 6)
-        if _varies(column):
-            found[schema.ACQUISITION_TIME] = column
-        break
-    trigger = _numbers(frame.values.get("TriggerTime") for frame in flat)
-    if trigger is not None and _varies(trigger):
-        found[schema.TRIGGER_TIME] = trigger
-    return found
-
-
-def _directions(flat: Sequence[Frame], shape: tuple[int, ...]) -> dict[str, Labels]:
-    """Return gradient directions in patient LPS; frames without one (b = 0) have the zero vector."""
-    rows = [frame.values.get("DiffusionGradientOrientation") for frame in flat]
-    if not any(isinstance(row, tuple) and len(row) == 3 for row in rows):
-        return {}
-    table = np.array(
-        [row if isinstance(row, tuple) and len(row) == 3 else (0.0, 0.0, 0.0) for row in rows],
-        dtype=np.float64,
-    )
-    return {name: Labels(table[:, k].reshape(shape)) for k, name in enumerate(schema.BVEC)}
-
-
-def _wanted(keyword: str, flat: Sequence[Frame]) -> npt.NDArray[Any]:
-    values = [frame.values.get(keyword) for frame in flat]
-    if all(value is None for value in values):
-        raise OptionError(f"coords: no frame has a value for {keyword!r}")
-    if all(isinstance(value, int | float) for value in values):
-        return np.array(values)
-    numbers = _numbers(values)
-    if numbers is not None and all(
-        value is None or isinstance(value, int | float) for value in values
-    ):
-        return numbers
-    return np.array(
-        ["\\".join(map(str, v)) if isinstance(v, tuple) else str(v or "") for v in values]
-    )

@@ -1,0 +1,122 @@
+"""Values of the frames that become coordinates of the image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imagedata_xr import schema
+from imagedata_xr.dataset import Labels
+from imagedata_xr.errors import OptionError
+from imagedata_xr.formats.dicom.headerstore import HeaderStore
+from imagedata_xr.sortkeys import readings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy.typing as npt
+
+    from imagedata_xr.frames import Frame
+    from imagedata_xr.sorting import Cube
+
+__all__ = ["per_frame"]
+
+# DICOM times have microseconds.
+_DECIMALS = 6
+
+
+def per_frame(cube: Cube, coords: Sequence[str]) -> dict[str, Labels]:
+    """
+    Return the values of the frames that become coordinates.
+
+    Parameters
+    ----------
+    cube : Cube
+    coords : sequence of str
+        DICOM keywords that the user wants beside those that every image has.
+
+    Raises
+    ------
+    OptionError
+        No frame has a value for one of `coords`.
+    """
+    flat: list[Frame] = cube.frames.ravel().tolist()
+    shape = cube.frames.shape
+    dims = set(cube.names)
+    found: dict[str, Labels] = {
+        schema.FRAME: Labels(np.array([f.hash for f in flat], dtype=np.int64).reshape(shape))
+    }
+    for name, column in _moments(cube, flat).items():
+        found[name] = Labels(column.reshape(shape), {schema.UNITS: schema.UNITS_OF[name]})
+    for name in (schema.TE, schema.TI, schema.FA, schema.B):
+        numbers = _numbers(readings(name)[0].value(frame.values) for frame in flat)
+        if name not in dims and numbers is not None and _varies(numbers):
+            found[name] = Labels(numbers.reshape(shape), {schema.UNITS: schema.UNITS_OF[name]})
+    found.update(_directions(flat, shape))
+    for keyword in coords:
+        found[keyword] = Labels(_wanted(keyword, flat).reshape(shape))
+    uids = np.array([str(f.values.get(schema.SERIES) or "") for f in flat]).reshape(shape)
+    store = HeaderStore({f.hash: (f.ref.source, f.ref.number) for f in flat})
+    found[schema.SERIES] = Labels(uids, {}, {schema.HEADERS: store})
+    return found
+
+
+def _numbers(values: Iterable[Any]) -> npt.NDArray[np.float64] | None:
+    """Return values as floats, NaN where one is missing; None where all are."""
+    listed = [float(v) if isinstance(v, int | float) else np.nan for v in values]
+    column = np.array(listed, dtype=np.float64)
+    return None if np.isnan(column).all() else column
+
+
+def _varies(column: npt.NDArray[np.float64]) -> bool:
+    return bool(np.ptp(column[np.isfinite(column)]) > 0)
+
+
+def _moments(cube: Cube, flat: Sequence[Frame]) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the frames' own times, on the same zero as the dimension ``time`` where it has one."""
+    found: dict[str, npt.NDArray[np.float64]] = {}
+    keys = {key.source: key for key in readings(schema.TIME)}
+    used = next((dim for dim in cube.dims if dim.name == schema.TIME), None)
+    for source in ("AcquisitionDateTime", "AcquisitionDate+AcquisitionTime"):
+        column = _numbers(keys[source].value(frame.values) for frame in flat)
+        if column is None or np.isnan(column).any():
+            continue
+        start = used.start if used is not None and used.source == source else None
+        first = float(column.min()) if start is None else start
+        moments = np.asarray(np.round(column - first, _DECIMALS), dtype=np.float64)
+        if _varies(moments):
+            found[schema.ACQUISITION_TIME] = moments
+        break
+    trigger = _numbers(frame.values.get("TriggerTime") for frame in flat)
+    if trigger is not None and _varies(trigger):
+        found[schema.TRIGGER_TIME] = trigger
+    return found
+
+
+def _directions(flat: Sequence[Frame], shape: tuple[int, ...]) -> dict[str, Labels]:
+    """Return gradient directions in patient LPS; frames without one (b = 0) have the zero vector."""
+    rows = [frame.values.get("DiffusionGradientOrientation") for frame in flat]
+    if not any(isinstance(row, tuple) and len(row) == 3 for row in rows):
+        return {}
+    table = np.array(
+        [row if isinstance(row, tuple) and len(row) == 3 else (0.0, 0.0, 0.0) for row in rows],
+        dtype=np.float64,
+    )
+    return {name: Labels(table[:, k].reshape(shape)) for k, name in enumerate(schema.BVEC)}
+
+
+def _wanted(keyword: str, flat: Sequence[Frame]) -> npt.NDArray[Any]:
+    values = [frame.values.get(keyword) for frame in flat]
+    if all(value is None for value in values):
+        raise OptionError(f"coords: no frame has a value for {keyword!r}")
+    if all(isinstance(value, int | float) for value in values):
+        return np.array(values)
+    numbers = _numbers(values)
+    if numbers is not None and all(
+        value is None or isinstance(value, int | float) for value in values
+    ):
+        return numbers
+    return np.array(
+        ["\\".join(map(str, v)) if isinstance(v, tuple) else str(v or "") for v in values]
+    )
