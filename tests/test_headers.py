@@ -63,7 +63,7 @@ def plain(value, vr):
         return float(value)
     if isinstance(value, int):
         return int(value)
-    if value is None or not str(value).strip():
+    if value is None or not str(value).strip(" \0\t\r\n"):
         return None
     return str(value).strip(" \0\r\n\t") if vr in STRIPPED else str(value)
 
