@@ -156,7 +156,7 @@ class Frame:
     @property
     def hash(self) -> int:
         """The frame's provenance key."""
-        return frame_hash(self.uid, self.ref.number)
+        return frame_hash(self.uid or self.ref.source.name, self.ref.number)
 
 
 def frame_hash(uid: str, number: int = 0) -> int:

@@ -9,19 +9,24 @@ import struct
 import warnings
 
 import pydicom
+import pydicom.data
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from imagedata_xr.errors import FormatError, SourceError, SourceNotFoundError
 from imagedata_xr.formats.dicom.headers import (
     WANTED_PRIVATE,
+    Header,
     HeaderValues,
     decode,
     read_header,
     read_headers,
 )
-from imagedata_xr.sources import LocalFile, MemoryBytes
+from imagedata_xr.formats.dicom.headers.scan import _Scan
+from imagedata_xr.sources import LocalFile, MemoryBytes, find_sources
 
 SYNTAXES = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian]
 
@@ -303,3 +308,72 @@ def test_no_warnings_and_no_open_files(series):
         read_headers(series, progress=False)
         gc.collect()
     assert caught == []
+
+
+# Layouts ---------------------------------------------------------------------------------------
+
+
+def facts(header):
+    return {
+        name: getattr(header, name)
+        for name in Header.__slots__
+        if name not in ("source", "__weakref__")
+    }
+
+
+def layout_file(comment=b"same", uid=b"1.2.3.4.55\0"[:10]):
+    """Return a file with private blocks, nested sequences and an icon."""
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + element(0x00280010, "US", b"\7\0")
+    return file_of(
+        element(0x00080018, "UI", uid),
+        struct.pack("<HH2sHI", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF),
+        item,
+        struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0),
+        element(0x00190010, "LO", b"SIEMENS MR HEADER "),
+        element(0x0019100C, "IS", b"800 "),
+        element(0x00204000, "LT", comment),
+        element(0x00280010, "US", b"\2\0"),
+        element(0x00280106, "SS", b"\xff\xff"),
+        element(0x7FE00010, "OW", b"pixels"),
+    )
+
+
+def test_layouts_of_real_series():
+    """In one scan, where layouts are reused, every file is what it is on its own."""
+    sources = find_sources(pydicom.data.__path__[0])
+    sources = [source for source in sources if "truncated" not in source.name] * 2
+    alone = [read_header(source) for source in sources]
+    scan = _Scan({}, WANTED_PRIVATE)
+    together = [scan.read(source) for source in sources]
+    assert scan.layouts.hits > 5
+    for one, other in zip(alone, together, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            assert facts(one) == facts(other)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(st.integers(132, 400), st.integers(0, 255)), max_size=3), st.booleans())
+def test_layouts_are_verified(changes, longer):
+    """Another layout, or a changed byte in it, is seen: the scan equals single reading."""
+    first = layout_file()
+    other = bytearray(layout_file(b"other." if longer else b"othr", b"1.2.3.4.66"))
+    for place, byte in changes:
+        other[place % len(other)] = byte
+    scan = _Scan({}, WANTED_PRIVATE)
+    scan.read(MemoryBytes("x", first))
+    source = MemoryBytes("x", bytes(other))
+    try:
+        alone = read_header(source)
+    except FormatError:
+        with pytest.raises(FormatError):
+            scan.read(source)
+        return
+    together = scan.read(source)
+    assert (alone is None) == (together is None)
+    if alone is not None:
+        assert facts(alone) == facts(together)
+    if not changes and not longer:
+        assert scan.layouts.hits == 1
+        assert together.get("ImageComments") == "othr"
+        assert together.get("SOPInstanceUID") == "1.2.3.4.66"

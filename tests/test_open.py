@@ -18,6 +18,7 @@ from imagedata_xr.errors import (
     DuplicateFrameError,
     DuplicateWarning,
     FormatError,
+    GeometryError,
     MultipleSeriesError,
     NoImagesError,
     OptionError,
@@ -519,3 +520,33 @@ def test_one_changed_header_value(folder):
     change_header(min(folder.iterdir()), ProtocolName="other")
     assert "ProtocolName" in constant
     assert "ProtocolName" not in opened(folder).attrs
+
+
+def test_position_without_orientation_is_refused(tmp_path):
+    """An image that cannot be placed is an error that names what is missing."""
+    for path in write_series(Phantom(), tmp_path / "s"):
+        change_header(path, ImageOrientationPatient=None)
+    with pytest.raises(GeometryError, match="ImageOrientationPatient"):
+        opened(tmp_path / "s")
+
+
+def test_a_failing_key_of_the_user_is_named(folder):
+    """An exception in a user's key comes as our error, with its text."""
+    with pytest.raises(OptionError, match="AttributeError"):
+        opened(folder, sort={"x": lambda ds: ds.NoSuchKeyword})
+
+
+def test_frames_without_uid_keep_their_own_headers(tmp_path):
+    """Without SOP Instance UIDs each frame still finds its own file."""
+    for path in write_series(Phantom(), tmp_path / "s"):
+        change_header(path, SOPInstanceUID="")
+    da = opened(tmp_path / "s")
+    numbers = [da.med.header(row).InstanceNumber for row in range(4)]
+    assert len(set(numbers)) == 4
+
+
+@pytest.mark.parametrize("source", [None, 5, "foo://bar"])
+def test_what_is_no_source(source):
+    """A meaningless source is one of our errors."""
+    with pytest.raises(imagedata_xr.ImagedataError):
+        opened(source)

@@ -292,5 +292,5 @@ def test_meaningless_sort(sort):
 
 def test_key_that_no_frame_has():
     """A misspelled keyword never falls back to something else."""
-    with pytest.raises(IncompleteGridError, match="EchoTim"):
+    with pytest.raises(IncompleteGridError, match="did you mean EchoTime"):
         cube(frames(Phantom(axes={"te": [5, 10]})), "EchoTim")

@@ -9,6 +9,7 @@ directions, repeated b values), they become numbered volumes.
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -234,7 +235,7 @@ def explicit(
     for key in plain:
         column = next(filter(None, (stack.exact(reading) for reading in key)), None)
         if column is None:
-            return None, f"not every frame has {' or '.join(r.source for r in key)}"
+            return None, _lacks(stack, key)
         chosen.append(column)
     if not ranked:
         fits = complete(stack.slots, chosen)
@@ -258,6 +259,13 @@ def _ranked_axis(
     return None
 
 
+def _lacks(stack: Candidates, key: Sequence[SortKey]) -> str:
+    sources = [reading.source for reading in key]
+    text = f"not every frame has {' or '.join(sources)}"
+    near = difflib.get_close_matches(sources[0], list(stack.frames[0].values), n=3)
+    return f"{text} (did you mean {' or '.join(near)}?)" if near else text
+
+
 def _no_time(stack: Candidates, key: Sequence[SortKey]) -> str:
     present = [
         reading.source
@@ -265,5 +273,5 @@ def _no_time(stack: Candidates, key: Sequence[SortKey]) -> str:
         if not any(value is None for value in read(reading, stack.frames))
     ]
     if not present:
-        return f"not every frame has {' or '.join(reading.source for reading in key)}"
+        return _lacks(stack, key)
     return f"{' and '.join(present)} give(s) no order that is complete and alike in every slice"

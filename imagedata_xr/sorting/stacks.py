@@ -65,28 +65,31 @@ def split(frames: Sequence[Frame]) -> list[Stack]:
         if group[0].position is None:
             stacks.append(Stack(tuple(group), np.zeros(len(group), dtype=np.intp), None))
             continue
+        first = group[0]
+        if first.orientation is None or first.spacing is None:
+            missing = "ImageOrientationPatient" if first.orientation is None else "PixelSpacing"
+            raise GeometryError(
+                f"{first.ref.source.name}: has ImagePositionPatient but no {missing}, so its "
+                "pixels cannot be placed in the patient"
+            )
         try:
-            stacks.append(_place(group))
+            stacks.append(_place(group, first.orientation, first.spacing))
         except GeometryError:
-            parts = _by_offset(group)
+            parts = _by_offset(group, first.orientation)
             if len(parts) == 1:
                 raise
-            stacks.extend(_place(part) for part in parts)
+            stacks.extend(_place(part, first.orientation, first.spacing) for part in parts)
     return stacks
 
 
-def _place(frames: Sequence[Frame]) -> Stack:
+def _place(
+    frames: Sequence[Frame], orientation: tuple[float, ...], spacing: tuple[float, float]
+) -> Stack:
     first = frames[0]
-    if first.orientation is None or first.spacing is None:
-        missing = "Image Orientation (Patient)" if first.orientation is None else "Pixel Spacing"
-        raise GeometryError(
-            f"{first.ref.source.name}: has Image Position (Patient) but no {missing}, so its "
-            "pixels cannot be placed in the patient"
-        )
     grid, slots = stack_grid(
         np.array([frame.position for frame in frames], dtype=np.float64),
-        first.orientation,
-        first.spacing,
+        orientation,
+        spacing,
         first.shape,
         thickness=first.thickness,
     )
@@ -141,9 +144,9 @@ def _near(one: tuple[float, ...] | None, other: tuple[float, ...] | None, tolera
     return all(abs(a - b) <= tolerance for a, b in zip(one, other, strict=True))
 
 
-def _by_offset(frames: Sequence[Frame]) -> list[list[Frame]]:
+def _by_offset(frames: Sequence[Frame], orientation: tuple[float, ...]) -> list[list[Frame]]:
     """Group frames whose first pixels lie on one straight line along the normal."""
-    cosines = np.asarray(frames[0].orientation, dtype=np.float64)
+    cosines = np.asarray(orientation, dtype=np.float64)
     axes = np.stack([cosines[:3], cosines[3:]])
     groups: list[list[Frame]] = []
     offsets: list[np.ndarray] = []

@@ -170,11 +170,19 @@ def _renamed(key: SortKey, name: str) -> SortKey:
 
 
 def _from_callback(name: str, function: Callback) -> SortKey:
+    label = getattr(function, "__name__", "callable")
+
     def value(values: Mapping[str, Value]) -> Value:
         dataset = getattr(values, "dataset", None)
-        return function(values if dataset is None else dataset())
+        header = values if dataset is None else dataset()
+        try:
+            return function(header)
+        except Exception as error:
+            raise OptionError(
+                f"sort: {label} raised {type(error).__name__}: {error}; return None where a header "
+                "has no value"
+            ) from error
 
-    label = getattr(function, "__name__", "callable")
     return SortKey(
         name=name,
         source=f"{label}(Dataset)",

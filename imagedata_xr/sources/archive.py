@@ -96,13 +96,12 @@ class ZipMember:
                 data = self._stored(file, start, end) if stored else self._inflated(file, end)
         except (OSError, EOFError, ValueError, zlib.error, struct.error) as error:
             raise source_error(self.name, error) from error
-        if not stored:
-            data = data[start:] if start else data
-        if len(data) != end - start:
+        begin = start if stored else 0
+        if len(data) != end - begin:
             raise SourceError(f"{self.name}: damaged archive: the member is shorter than it says")
-        if start == 0 and end == self.size and zlib.crc32(data) != self.crc:
+        if begin == 0 and end == self.size and zlib.crc32(data) != self.crc:
             raise SourceError(f"{self.name}: damaged archive: the checksum (CRC-32) is wrong")
-        return data
+        return data[start - begin :] if start > begin else data
 
     def open(self) -> BinaryIO:
         """

@@ -235,7 +235,7 @@ def _slice_times(header: Header, count: int) -> Sequence[float | None]:
     if len(times) < count:
         return [None] * count
     start = min(times[:count])
-    return [time - start for time in times[:count]]
+    return [round(time - start, 3) for time in times[:count]]
 
 
 def _grid_frames(header: Header, count: int) -> list[Frame]:

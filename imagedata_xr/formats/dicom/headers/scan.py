@@ -9,6 +9,7 @@ from imagedata_xr.errors import ImagedataError
 from imagedata_xr.formats.dicom.headers.datasets import walk_explicit, walk_implicit
 from imagedata_xr.formats.dicom.headers.dictionary import VR_OF_CODE
 from imagedata_xr.formats.dicom.headers.header import Header
+from imagedata_xr.formats.dicom.headers.layout import Layouts
 from imagedata_xr.formats.dicom.headers.private import WANTED_PRIVATE
 from imagedata_xr.formats.dicom.headers.recognise import file_meta, is_dicom
 from imagedata_xr.formats.dicom.headers.through_pydicom import read_with_pydicom
@@ -39,12 +40,13 @@ _NOT_PLAIN = frozenset(_EXPLICIT_ROOT + tail for tail in ("2", "1.99", "4.95", "
 class _Scan:
     """What the files of one scan have in common."""
 
-    __slots__ = ("guess", "pool", "wanted")
+    __slots__ = ("guess", "layouts", "pool", "wanted")
 
     def __init__(self, pool: dict[Any, Any], private: frozenset[PrivateElement]) -> None:
         self.pool = pool
         self.wanted = private
         self.guess = _FIRST_READ
+        self.layouts = Layouts(pool)
 
     def read(self, source: Source) -> Header | None:
         if type(source) is LocalFile:
@@ -80,6 +82,9 @@ class _Scan:
         if data[128:132] != b"DICM" and not is_dicom(data, size):
             return None
         start, syntax = file_meta(data)
+        header = self.layouts.read(source, data, start, syntax)
+        if header is not None:
+            return header
         implicit = syntax == _IMPLICIT
         if implicit or (syntax.startswith(_EXPLICIT_ROOT) and syntax not in _NOT_PLAIN):
             found = Found(self.pool, self.wanted)
@@ -91,7 +96,10 @@ class _Scan:
             else:
                 if found.offset is not None and found.offset < _LARGEST_READ:
                     self.guess = max(_SMALLEST_READ, found.offset + _MARGIN)
-                return self._header(source, found, syntax)
+                header = self._header(source, found, syntax)
+                if not implicit and window.base == 0:
+                    self.layouts.learn(header, data, start)
+                return header
         found, syntax, little = read_with_pydicom(source, self.pool, self.wanted)
         return self._header(source, found, syntax, little=little, from_pydicom=True)
 

@@ -34,8 +34,8 @@ UNDEFINED: Final = 0xFFFFFFFF
 # Private values longer than this stay in the file until they are asked for.
 LARGE: Final = 1024
 PIXELS: Final = frozenset(map(key_of, PIXEL_TAGS))
-_ITEM, _ITEM_END, _SEQUENCE_END = map(key_of, (0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD))
-_DELIMITERS = frozenset((_ITEM, _ITEM_END, _SEQUENCE_END))
+ITEM, ITEM_END, SEQUENCE_END = map(key_of, (0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD))
+DELIMITERS = frozenset((ITEM, ITEM_END, SEQUENCE_END))
 _SQ = code_of("SQ")
 # What may have an undefined length; UN of undefined length holds implicit VR (PS3.5 section 6.2.2).
 ENCAPSULATING: Final = frozenset(map(code_of, ("SQ", "OB", "OW")))
@@ -255,7 +255,7 @@ def skip_explicit(window: Window, i: int) -> int:  # noqa: C901 - a loop without
         try:
             while True:
                 key, code, length, length4 = explicit(data, i)
-                if key in _DELIMITERS:
+                if key in DELIMITERS:
                     i += 8
                     i += _step(open_items, key, code | length << 16)
                     if not open_items:
@@ -298,7 +298,7 @@ def skip_implicit(window: Window, i: int) -> int:
             while True:
                 key, length = implicit(data, i)
                 i += 8
-                if key in _DELIMITERS:
+                if key in DELIMITERS:
                     i += _step(open_items, key, length)
                     if not open_items:
                         return i
@@ -328,13 +328,13 @@ def _step(open_items: list[bool], key: int, length: int) -> int:
     `open_items` has one entry for each sequence of undefined length that is open: whether an item
     of undefined length is open in it.
     """
-    if key == _ITEM:
+    if key == ITEM:
         if open_items[-1]:
             raise UnusualError
         if length != UNDEFINED:
             return length
         open_items[-1] = True
-    elif key == _ITEM_END:
+    elif key == ITEM_END:
         if not open_items[-1]:
             raise UnusualError
         open_items[-1] = False

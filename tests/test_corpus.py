@@ -1,0 +1,139 @@
+"""Real series of many vendors: against dcm2niix run here, and against the corpus's own truth."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import corpus_oracle as oracle
+import numpy as np
+import pytest
+import xarray as xr
+
+import imagedata_xr
+from imagedata_xr.errors import ImagedataWarning, SortError
+
+if not oracle.CORPUS.is_dir():
+    pytest.skip("no corpus: set IMAGEDATA_XR_CORPUS", allow_module_level=True)
+
+SERIES = {folder.name: folder for folder in oracle.entries("series")}
+# dcm2niix is right within the corner tolerance on all others.
+UNLIKE_DCM2NIIX = {
+    "ct_philips_tilt_p165": "dcm2niix leaves the shear of the tilted gantry out of its matrix",
+    "ct_tilt14": "dcm2niix leaves the shear of the tilted gantry out of its matrix",
+    "ct_tilt_missing_slice": "a slice is missing: we offer no matrix and say so",
+    "ct_uneven_gap": "slices are uneven: we offer no matrix and say so",
+    "ct_same_position": "no slice thickness in the header: we offer no matrix",
+    "mr_siemens_dce_time_dupinst": "dcm2niix writes a singular matrix",
+    "mr_siemens_incomplete_te": "incomplete: an error that says what is missing",
+    "mr_ge_localizer3": "three orientations: an error that lists them",
+}
+# dcm2niix takes the distance of the first two slices for all of them, in single precision; the
+# corners of ours are those of the measured positions (see the probes).
+ROUNDED_BY_DCM2NIIX = 4e-3
+# The corpus names axes after the attribute that varies; these are called otherwise here.
+OTHER_NAMES = {
+    "ct_same_position": {"acquisition": "volume"},
+    "mr_canon_dti_ortho": {"volume": "b"},
+    "mr_toshiba_dti_ortho": {"volume": "b"},
+    "mr_ge_fmri_noti": {"volume": "time"},
+}
+COLOUR = {"mr_siemens_xa30_enh_rgb"}
+REFUSED = {"mr_siemens_incomplete_te", "mr_ge_localizer3"}
+
+
+def truth(name):
+    """Return what the corpus knows about a series."""
+    return json.loads((SERIES[name] / "manifest.json").read_text())["truth"]
+
+
+def opened(name, **options):
+    """Open a series, whatever it warns of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImagedataWarning)
+        return xr.open_dataarray(SERIES[name] / "dicom", engine="dicom", **options)
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_equals_dcm2niix(name):
+    """Every volume of ours is a volume of dcm2niix's, voxel for voxel at the same positions."""
+    if oracle.dcm2niix() is None:
+        pytest.skip("dcm2niix is not installed")
+    verdict = oracle.compare(SERIES[name])
+    if name in UNLIKE_DCM2NIIX:
+        assert not verdict.equal
+        return
+    assert verdict.corner is not None
+    assert verdict.corner < ROUNDED_BY_DCM2NIIX
+    assert verdict.text in {"equal", "corner"}
+    found, total = verdict.volumes.split("/")
+    assert found == total
+
+
+@pytest.mark.parametrize("name", [name for name in SERIES if name not in REFUSED])
+def test_dimensions_are_those_of_the_header(name):
+    """Names and sizes of the dimensions are those that the tags say."""
+    names = OTHER_NAMES.get(name, {})
+    expected = {names.get(dim, dim): size for dim, size in truth(name)["expected_dims"]}
+    if name in COLOUR:
+        expected["rgb"] = 3
+    assert dict(opened(name).sizes) == expected
+
+
+@pytest.mark.parametrize("name", [name for name in SERIES if name not in REFUSED])
+def test_probes_lie_where_the_header_puts_them(name):
+    """Single voxels, read by other software, are found at their patient positions."""
+    probes = [probe for probe in truth(name).get("probes", ()) if "lps_mm" in probe]
+    if not probes:
+        pytest.skip("the corpus has no positions of voxels for this series")
+    da = opened(name, rescale=False)
+    if da.slice.size == 1 and "spacing" not in da.slice.attrs:
+        pytest.skip("one slice of unknown thickness: its depth has no index")
+    values = da.to_numpy()
+    lead = values.ndim - (4 if name in COLOUR else 3)
+    for probe in probes:
+        index = da.med.world_to_index([probe["lps_mm"]])[0]
+        np.testing.assert_allclose(index, index.round(), atol=0.02)
+        place = tuple(index.round().astype(int))
+        here = values[(slice(None),) * lead + place]
+        assert np.any(np.all(here.reshape(-1, np.size(probe["stored"])) == probe["stored"], axis=1))
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_refused_series_offer_a_way_that_works(name):
+    """A series that makes no array raises, and each suggestion opens a part of it."""
+    with pytest.raises(SortError) as caught:
+        opened(name)
+    assert caught.value.suggestions
+    for suggestion in caught.value.suggestions:
+        assert opened(name, **suggestion).size
+
+
+JOINED = {
+    "mr_siemens_ti_series": ("ti", [30, 60, 120, 200, 400]),
+    "mr_vfa_dro_6fa": ("fa", [3, 6, 9, 15, 24, 35]),
+    "mr_vfa_rider_2fa": ("fa", [5, 10]),
+}
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_one_image_of_several_series(name):
+    """Series that differ in one quantity are one array along it."""
+    dim, labels = JOINED[name]
+    da = xr.open_dataarray(oracle.CORPUS / name / "dicom", engine="dicom", series="all", sort=dim)
+    assert da[dim].values.tolist() == labels
+
+
+def test_every_single_file_opens_or_is_refused_by_us():
+    """Whatever the file, the result is an array or one of our errors."""
+    counts = {"opened": 0, "refused": 0}
+    for folder in oracle.entries("files"):
+        for path in sorted((folder / "dicom").rglob("*")):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    xr.open_dataarray(path, engine="dicom").load()
+                counts["opened"] += 1
+            except imagedata_xr.ImagedataError:
+                counts["refused"] += 1
+    assert counts["opened"] > counts["refused"]
