@@ -202,7 +202,9 @@ def test_other_files_are_none(data):
 # Data sets made up ---------------------------------------------------------------------------
 
 TEXT = st.text(st.characters(codec="ascii", exclude_characters="\\\0\x1b\r\n\t\f"), max_size=12)
-NAMES = st.text("ABCæøåéñ^=", min_size=1, max_size=12).map(lambda name: "X" + name)
+NAMES = st.lists(st.text("ABCæøåéñ^", max_size=6), max_size=2).map(
+    lambda groups: "=".join(["X", *groups])
+)
 DECIMALS = st.floats(-1e9, 1e9).map(lambda number: f"{number:.9g}"[:16])
 ELEMENTS = {
     "PatientName": NAMES,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imagedata_xr.errors import (
@@ -311,6 +311,7 @@ def test_damaged_members(archive):
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 800), st.integers(0, 255)), min_size=1, max_size=5))
+@example([(791, 0)])
 def test_any_damage_is_a_source_error(changes):
     """No damage gives another error, or wrong bytes without one."""
     buffer = io.BytesIO()

@@ -184,7 +184,7 @@ def zip_members(archive: Source) -> list[ZipMember]:
 
 def _members(archive: Source, infos: list[zipfile.ZipInfo]) -> Iterator[ZipMember]:
     for info in infos:
-        if info.is_dir():
+        if info.filename.endswith("/"):
             continue
         if info.flag_bits & 1:
             raise SourceError(f"{archive.name}::{info.filename}: is encrypted")

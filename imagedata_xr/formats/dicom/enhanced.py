@@ -8,6 +8,7 @@ values deeper in the same frames (Philips in (2005,140F)), which differ.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -74,6 +75,11 @@ _ALIASES = {
     "TemporalPositionIdentifier": "TemporalPositionIndex",
     "TriggerTime": "NominalCardiacTriggerDelayTime",
 }
+# Philips says when a dynamic began only in a private sequence of the frame.
+_PHILIPS_FRAME, _PHILIPS_BLOCK = 0x0F, b"Philips MR Imaging DD 005"
+_DYNAMIC_BEGIN = 0x200510A0
+_TIME_OFFSET = "TemporalPositionTimeOffset"
+_FRAME_NUMBER = "FrameNumber"
 _B, _BVEC, _COMPONENT = "DiffusionBValue", "DiffusionGradientOrientation", "ComplexImageComponent"
 _DERIVED = frozenset({_B, _BVEC, _COMPONENT})
 # Segmentations (bits, or labels) are no images of measured values.
@@ -159,11 +165,15 @@ class EnhancedValues(Mapping[str, "Value"]):
 
     def plain(self, keyword: str) -> Value:
         """Return a value as it stands in the frame's groups, the shared ones or the top level."""
+        if keyword == _FRAME_NUMBER:
+            return self._number + 1
         alias = _ALIASES.get(keyword)
         for name in (alias, keyword):
             value = self._grouped(name) if name is not None else None
             if value is not None:
                 return value
+        if keyword == _TIME_OFFSET and _DYNAMIC_BEGIN in self._own:
+            return _single_float(self._instance.raw(self._own[_DYNAMIC_BEGIN]))
         if keyword in _DERIVED:
             return self._instance.header.get(keyword)
         return self._instance.values.get(keyword)
@@ -188,7 +198,7 @@ class EnhancedValues(Mapping[str, "Value"]):
         tags = {*self._own, *self._instance.shared}
         names = {KEYWORD_OF[tag] for tag in tags if tag in KEYWORD_OF}
         names |= {name for name, alias in _ALIASES.items() if alias in names}
-        names |= {*self._instance.values, *_DERIVED}
+        names |= {*self._instance.values, *_DERIVED, _FRAME_NUMBER, _TIME_OFFSET}
         yield from sorted(name for name in names if self.get(name) is not None)
 
     def __len__(self) -> int:
@@ -311,7 +321,10 @@ def _refuse_segmentation(header: Header, form: PixelFormat) -> None:
 def _attributes(nested: Nested, item: Span) -> dict[int, Span]:
     """Return where the attributes of an item's functional groups are."""
     found: dict[int, Span] = {}
-    for tag, span in nested.elements(item, 1).items():
+    elements = nested.elements(item, 1)
+    for tag, span in elements.items():
+        if tag >> 16 == 0x2005 and tag & 0xFF == _PHILIPS_FRAME and tag & 0xFFFF > 0xFF:
+            found.update(_dynamic_begin(nested, elements, tag))
         if tag in _MACROS:
             inside = nested.first(span)
             directions = inside.pop(_DIRECTIONS, None)
@@ -319,6 +332,24 @@ def _attributes(nested: Nested, item: Span) -> dict[int, Span]:
                 inside.update(nested.first(directions))
             found.update(inside)
     return found
+
+
+def _dynamic_begin(nested: Nested, elements: Mapping[int, Span], tag: int) -> Mapping[int, Span]:
+    """Return where a Philips frame says when its dynamic began (2005,xxA0), s, FL."""
+    creator = elements.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF)
+    if creator is None or not _bytes(nested, creator).startswith(_PHILIPS_BLOCK):
+        return {}
+    span = nested.first(elements[tag]).get(_DYNAMIC_BEGIN)
+    return {} if span is None or span.end - span.start != 4 else {_DYNAMIC_BEGIN: span}
+
+
+def _bytes(nested: Nested, span: Span) -> bytes:
+    return bytes(nested.data[span.start : span.end])
+
+
+def _single_float(raw: bytes) -> float | None:
+    value: float = struct.unpack("<f", raw)[0]
+    return round(value, 6) if isfinite(value) else None
 
 
 def _frame(header: Header, values: EnhancedValues, ref: PixelRef) -> Frame:
