@@ -151,6 +151,12 @@ class Med:
         """
         print(provenance.summary(self._image), file=sys.stdout if buf is None else buf)
 
+    def suv(self) -> xr.DataArray:
+        """Return PET values as SUV by body weight, g/ml; see `imagedata_xr.suv.suv`."""
+        from imagedata_xr.suv import suv
+
+        return suv(self._image)
+
     def to_nifti(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write a NIfTI file; see `imagedata_xr.to_nifti`."""
         from imagedata_xr.formats.nifti import to_nifti

@@ -60,6 +60,8 @@ class PixelFormat:
         Transfer Syntax UID.
     real : bool
         Float or double pixels, without bits and rescale.
+    frames : int
+        Number of frames that the Pixel Data of the instance holds.
     palette_bits : int
         Bits of an entry of the palette (8 or 16) where there is one, else 0.
     """
@@ -75,6 +77,7 @@ class PixelFormat:
     planar: int = 0
     syntax: str = "1.2.840.10008.1.2.1"
     real: bool = False
+    frames: int = 1
     palette_bits: int = 0
 
     @property
@@ -97,9 +100,10 @@ class PixelRef:
     number : int
         Zero-based frame number in the instance.
     offset : int or None
-        Byte offset of the frame's native pixels in the source; None where a decoder is needed.
+        Byte offset of the frame's native pixels in the source, or of all Pixel Data where they
+        need a decoder; None where the source must be read as a whole (deflated, big endian).
     length : int
-        Number of bytes of the frame at ``offset``; 0 where a decoder is needed.
+        Number of bytes of the frame's native pixels; 0 where a decoder is needed.
     slope, intercept : float
         The frame's own rescale (modality transformation, PS3.3 C.11.1).
     tile : tuple of int or None

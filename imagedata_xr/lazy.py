@@ -40,19 +40,28 @@ class FrameArray(BackendArray):
 
     Parameters
     ----------
-    refs : ndarray of PixelRef
-        Where the frames are; its shape is that of the leading dimensions.
+    refs : ndarray of PixelRef or None
+        Where the frames are, None where there is none; its shape is that of the leading
+        dimensions.
     reader : FrameReader
     progress : bool or None
         Whether to show a progress bar on long reads; None for when a person is looking.
+    fill : float
+        Value of frames that are not there.
     """
 
     def __init__(
-        self, refs: npt.NDArray[Any], reader: FrameReader, *, progress: bool | None = None
+        self,
+        refs: npt.NDArray[Any],
+        reader: FrameReader,
+        *,
+        progress: bool | None = None,
+        fill: float = 0,
     ) -> None:
         self.refs = refs
         self.reader = reader
         self.progress = progress
+        self.fill = fill
         self.shape = (*refs.shape, *reader.shape)
         self.dtype = reader.dtype
 
@@ -71,7 +80,9 @@ class FrameArray(BackendArray):
         result = np.empty((*refs.shape, *within), self.dtype)
         places = list(product(*(range(n) for n in refs.shape)))
         for place in track(places, "reading", show=self.progress):
-            if whole:
+            if refs[place] is None:
+                result[place] = self.fill
+            elif whole:
                 self.reader.read(refs[place], result[place])
             else:
                 self.reader.read(refs[place], frame)

@@ -25,7 +25,7 @@ LEVELS = (
     ("sorting", "lazy"),
     ("dataset", "provenance"),
     ("formats",),
-    ("writing", "roi"),
+    ("writing", "roi", "suv"),
     ("viewer",),
     ("accessor", "testing"),
     ("cli",),

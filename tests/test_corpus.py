@@ -83,8 +83,10 @@ def test_dimensions_are_those_of_the_header(name):
 @pytest.mark.parametrize("name", [name for name in SERIES if name not in REFUSED])
 def test_probes_lie_where_the_header_puts_them(name):
     """Single voxels, read by other software, are found at their patient positions."""
-    probes = [probe for probe in truth(name).get("probes", ()) if "lps_mm" in probe]
-    if not probes:
+    known = truth(name)
+    probes = [probe for probe in known.get("probes", ()) if "lps_mm" in probe]
+    # Those of mosaics are voxels of the stored image, which has no place in the patient.
+    if not probes or "mosaic" in known:
         pytest.skip("the corpus has no positions of voxels for this series")
     da = opened(name, rescale=False)
     if da.slice.size == 1 and "spacing" not in da.slice.attrs:

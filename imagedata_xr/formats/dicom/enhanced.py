@@ -250,7 +250,7 @@ def multiframe_frames(header: Header) -> list[Frame]:
     groups = nested.items(found[_PER_FRAME]) if _PER_FRAME in found else []
     shared_items = nested.items(found[_SHARED]) if _SHARED in found else []
     shared = _attributes(nested, shared_items[0]) if shared_items else {}
-    count = frame_count(header, length if offset is not None else 0, len(groups))
+    count = frame_count(header, length, len(groups))
     common = _Instance(header, instance.header_values(header), nested, shared)
     frames = []
     for number in range(count):

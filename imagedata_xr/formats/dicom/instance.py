@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagedata_xr.errors import FormatError
 from imagedata_xr.formats.dicom import vendors
+from imagedata_xr.formats.dicom.fragments import check_fragments
 from imagedata_xr.frames import Frame, PixelFormat, PixelRef
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def pixel_format(header: Header) -> PixelFormat:
         planar=_whole(header, "PlanarConfiguration", 0),
         syntax=header.transfer_syntax,
         real=real,
+        frames=_frames(header),
         palette_bits=_palette_bits(header),
     )
     if not (form.rows > 0 and form.columns > 0 and form.samples in (1, 3, 4)):
@@ -125,6 +127,12 @@ def pixel_format(header: Header) -> PixelFormat:
             f"{form.bits_stored} and High Bit {form.high_bit} contradict each other"
         )
     return _shared(form)
+
+
+def _frames(header: Header) -> int:
+    """Return Number of Frames for decoders; those who expand the frames check it."""
+    count = header.get("NumberOfFrames")
+    return count if isinstance(count, int) and count > 0 else 1
 
 
 def _palette_bits(header: Header) -> int:
@@ -160,8 +168,10 @@ def frames_of(header: Header) -> list[Frame]:
     """
     if header.pixel_tag is None:
         return []
-    from imagedata_xr.formats.dicom import enhanced, mosaic
+    from imagedata_xr.formats.dicom import enhanced, mosaic, segmentation
 
+    if segmentation.is_segmentation(header):
+        return segmentation.segmentation_frames(header)
     if enhanced.is_multiframe(header):
         return enhanced.multiframe_frames(header)
     if _whole(header, "NumberOfFrames", 1) > 1:
@@ -193,7 +203,10 @@ def _single(header: Header) -> Frame:
 
 def native_location(header: Header, form: PixelFormat) -> tuple[int | None, int]:
     """
-    Return the offset and the length of one frame of native pixels, or None where one must decode.
+    Return where the pixels are: offset and length of a native frame.
+
+    The length is 0 where a decoder is needed, the offset then that of all Pixel Data; it is None
+    where the file must be read as a whole (big endian, deflated).
 
     Raises
     ------
@@ -201,25 +214,27 @@ def native_location(header: Header, form: PixelFormat) -> tuple[int | None, int]
         The file, or the pixel element, is shorter than Rows x Columns say.
     """
     length = form.rows * form.columns * form.samples * form.bits_allocated // 8
-    native = (
-        header.pixel_offset is not None
-        and header.pixel_length >= 0
-        and form.syntax in _NATIVE_LITTLE_ENDIAN
-    )
-    if not native or header.pixel_offset is None:
+    offset = header.pixel_offset
+    if offset is None or not header.is_little_endian:
+        return None, 0
+    if header.pixel_length < 0:
+        check_fragments(header.source, offset)
+        return offset, 0
+    if form.syntax not in _NATIVE_LITTLE_ENDIAN:
         return None, 0
     if header.pixel_length < length and "422" not in form.photometric:
         raise FormatError(
             f"{header.source.name}: Pixel Data has {header.pixel_length} bytes, but "
             f"{form.rows} Rows x {form.columns} Columns need {length}"
         )
-    if header.source.size < header.pixel_offset + header.pixel_length:
+    lacking = offset + header.pixel_length - header.source.size
+    if lacking > 0:
         raise FormatError(
-            f"{header.source.name}: truncated: the file ends {header.pixel_offset + header.pixel_length - header.source.size}"
-            " bytes before its Pixel Data does"
+            f"{header.source.name}: truncated: the file ends {lacking} bytes before its Pixel "
+            "Data does"
         )
     plain = form.photometric in _PLAIN and form.bits_allocated >= 8
-    return (header.pixel_offset, length) if plain or form.real else (None, 0)
+    return (offset, length if plain or form.real else 0)
 
 
 def rescale(header: Header) -> tuple[float, float]:

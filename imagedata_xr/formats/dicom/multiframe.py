@@ -56,7 +56,7 @@ def multiframe_frames(header: Header) -> list[Frame]:
 
     form = instance.pixel_format(header)
     offset, length = instance.native_location(header, form)
-    count = frame_count(header, length if offset is not None else 0)
+    count = frame_count(header, length)
     orientation, positions = _geometry(header, count)
     slope, intercept = _scaling(header)
     own = _own_values(header, count)

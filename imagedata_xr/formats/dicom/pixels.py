@@ -18,6 +18,7 @@ from imagedata_xr.errors import MissingDependencyError, PixelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import BinaryIO
 
     import numpy.typing as npt
 
@@ -131,7 +132,7 @@ class PixelReader:
         """Cut a slice out of the stored image that holds it beside others."""
         assert ref.tile is not None
         row, column = ref.tile
-        if ref.offset is None:
+        if not ref.length or ref.offset is None:
             values = _decoded_once(replace(ref, number=0, tile=None, slope=1.0, intercept=0.0))
             band = values[row : row + self.shape[0]]
         else:
@@ -169,7 +170,7 @@ def reader_for(
 
 
 def _whole(ref: PixelRef) -> npt.NDArray[Any]:
-    return _native(ref) if ref.offset is not None else _decoded(ref)
+    return _native(ref) if ref.length else _decoded(ref)
 
 
 @lru_cache(maxsize=2)
@@ -219,37 +220,70 @@ def _clean(values: npt.NDArray[Any], form: PixelFormat) -> npt.NDArray[Any]:
 
 
 def _decoded(ref: PixelRef) -> npt.NDArray[Any]:
-    import pydicom
     from pydicom.pixels.processing import apply_color_lut
 
     form = ref.format
     with ref.source.open() as file:
         try:
-            dataset = pydicom.dcmread(file, force=True)
-            frames = _pixel_array(dataset, ref)
+            values = _from_dataset(file, ref) if ref.offset is None else _from_place(file, ref)
             if form.palette_bits:
-                frames = apply_color_lut(frames, dataset)
+                values = apply_color_lut(values, _header(file))
         except (MissingDependencyError, PixelError):
             raise
         except Exception as error:
             raise _explain(error, ref) from error
-    return frames
+    if form.samples > 1 or form.palette_bits or form.real or not _has_other_bits(values, form):
+        return values
+    return _clean(values, form)
 
 
-def _pixel_array(dataset: Any, ref: PixelRef) -> npt.NDArray[Any]:
+def _from_place(file: BinaryIO, ref: PixelRef) -> npt.NDArray[Any]:
+    """Decode one frame from where the Pixel Data begin; other frames are passed over."""
+    form = ref.format
+    file.seek(ref.offset or 0)
+    options = {
+        "rows": form.rows,
+        "columns": form.columns,
+        "samples_per_pixel": form.samples,
+        "bits_allocated": form.bits_allocated,
+        "bits_stored": form.bits_stored,
+        "photometric_interpretation": form.photometric,
+        "pixel_representation": int(form.signed),
+        "number_of_frames": form.frames,
+        "pixel_keyword": "PixelData",
+    }
+    if form.samples > 1:
+        options["planar_configuration"] = form.planar
+    values, _ = _decoder(form.syntax, ref).as_array(file, index=ref.number, **options)
+    return np.asarray(values)
+
+
+def _from_dataset(file: BinaryIO, ref: PixelRef) -> npt.NDArray[Any]:
+    import pydicom
+
+    dataset = pydicom.dcmread(file, force=True)
+    syntax = dataset.file_meta.get("TransferSyntaxUID") or ref.format.syntax
+    values, _ = _decoder(syntax, ref).as_array(dataset, index=ref.number)
+    return np.asarray(values)
+
+
+def _header(file: BinaryIO) -> Any:
+    import pydicom
+
+    file.seek(0)
+    return pydicom.dcmread(file, stop_before_pixels=True, force=True)
+
+
+def _decoder(syntax: str, ref: PixelRef) -> Any:
     from pydicom.pixels.decoders.base import get_decoder
 
-    syntax = dataset.file_meta.get("TransferSyntaxUID") or ref.format.syntax
     decoder = get_decoder(syntax)
     if not decoder.is_available:
         raise _missing(decoder, ref)
-    values, _ = decoder.as_array(dataset, index=ref.number)
-    if ref.format.samples == 1 and not ref.format.real:
-        values = _clean(values, ref.format) if _needs_cleaning(values, ref.format) else values
-    return values
+    return decoder
 
 
-def _needs_cleaning(values: npt.NDArray[Any], form: PixelFormat) -> bool:
+def _has_other_bits(values: npt.NDArray[Any], form: PixelFormat) -> bool:
     """Tell whether bits above those stored are set: decoders differ in what they do about it."""
     low, high = _stored_range(form)
     return values.dtype.kind in "iu" and bool(values.min() < low or values.max() > high)

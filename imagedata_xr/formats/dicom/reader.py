@@ -21,7 +21,7 @@ from imagedata_xr.errors import (
     SkippedFileWarning,
     SpacingWarning,
 )
-from imagedata_xr.formats.dicom import attributes, headers
+from imagedata_xr.formats.dicom import attributes, headers, segmentation
 from imagedata_xr.formats.dicom.coordinates import per_frame
 from imagedata_xr.formats.dicom.instance import frames_of
 from imagedata_xr.formats.dicom.pixels import reader_for
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from imagedata_xr.formats.dicom.headers import Header
-    from imagedata_xr.frames import Frame, Source
-    from imagedata_xr.sorting import Cube, DimensionLabels
+    from imagedata_xr.frames import Frame, PixelRef, Source
+    from imagedata_xr.sorting import Cube, DimensionLabels, Stack
     from imagedata_xr.sorting.series import Criterion, SeriesChoice
     from imagedata_xr.sortkeys import SortSpec
 
@@ -185,11 +185,11 @@ def _same_contents(one: Frame, other: Frame) -> bool:
         return False
     if one.ref.format != other.ref.format:
         return False
-    if one.ref.offset is None or other.ref.offset is None:
-        return one.ref.source.read() == other.ref.source.read()
-    return one.ref.source.read(one.ref.offset, one.ref.length) == other.ref.source.read(
-        other.ref.offset, other.ref.length
-    )
+    return _contents(one.ref) == _contents(other.ref)
+
+
+def _contents(ref: PixelRef) -> bytes:
+    return ref.source.read(ref.offset or 0, ref.length) if ref.length else ref.source.read()
 
 
 def open_image(source: Any, options: Options) -> xr.Dataset:
@@ -215,7 +215,13 @@ def open_image(source: Any, options: Options) -> xr.Dataset:
     frames = choose_series(by_series(found.frames), series)
     if options.select:
         frames = select_frames(frames, options.select)
-    stack = choose_stack(frames, options.stack)
+    return stack_dataset(choose_stack(frames, options.stack), found, options)
+
+
+def stack_dataset(stack: Stack, found: Scan, options: Options) -> xr.Dataset:
+    """Build the Dataset of a stack: an image, sorted, or the masks of a segmentation."""
+    if segmentation.holds_segments(stack):
+        return segmentation.to_dataset(stack, found, options)
     keys = resolve(options.sort) if options.sort is not None else ()
     return to_dataset(sort_stack(stack, keys), found, options)
 

@@ -9,9 +9,8 @@ import xarray as xr
 
 from imagedata_xr import schema
 from imagedata_xr.errors import ImagedataError
-from imagedata_xr.formats.dicom.reader import scan, to_dataset
-from imagedata_xr.sorting import by_series, sort_stack, split
-from imagedata_xr.sortkeys import resolve
+from imagedata_xr.formats.dicom.reader import scan, stack_dataset
+from imagedata_xr.sorting import by_series, split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -149,9 +148,8 @@ def _series(
 
 
 def _stack(stack: Stack, found: Scan, options: Options) -> xr.Dataset:
-    keys = resolve(options.sort) if options.sort is not None else ()
     try:
-        return to_dataset(sort_stack(stack, keys), found, options)
+        return stack_dataset(stack, found, options)
     except ImagedataError as error:
         return _failed(stack.frames, error)
 
