@@ -27,12 +27,14 @@ FA: Final = "fa"
 B: Final = "b"
 COMPONENT: Final = "component"
 LABEL: Final = "label"
+COIL: Final = "coil"
 ACQUISITION: Final = (TIME, TE, TI, FA, B)
 
 FRAME: Final = "frame"
 SERIES: Final = "SeriesInstanceUID"
 ACQUISITION_TIME: Final = "acquisition_time"
 TRIGGER_TIME: Final = "trigger_time"
+SLICE_TIME: Final = "slice_time"
 BVEC: Final = ("bvec_x", "bvec_y", "bvec_z")
 
 DIRECTION: Final = "direction"
@@ -43,6 +45,7 @@ UNITS_OF: Final = {
     TIME: "s",
     ACQUISITION_TIME: "s",
     TRIGGER_TIME: "ms",
+    SLICE_TIME: "ms",
     TE: "ms",
     TI: "ms",
     FA: "deg",

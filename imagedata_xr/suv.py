@@ -88,7 +88,7 @@ def suv(da: xr.DataArray) -> xr.DataArray:
     factor = _factor(da, headers, str(units))
     values = da.astype(np.result_type(da.dtype, np.float32), keep_attrs=True)
     if factor != 1.0:
-        with xr.set_options(keep_attrs=True):
+        with xr.set_options(keep_attrs=True):  # type: ignore[no-untyped-call]
             values = values * factor
     return values.assign_attrs({schema.UNITS: GRAMS_PER_ML})
 
@@ -143,7 +143,7 @@ def _factor(da: xr.DataArray, headers: Sequence[Header], units: str) -> float:
 def _dose(da: xr.DataArray, headers: Sequence[Header], reference: str) -> float:
     """Return the activity at the time to which the image is corrected for decay, Bq."""
     dataset = provenance.header(da, 0)
-    items = dataset.get("RadiopharmaceuticalInformationSequence") or ()
+    items = list(dataset.get("RadiopharmaceuticalInformationSequence") or [])
     if len(items) != 1:
         problem = HeaderError if not items else FormatError
         raise problem(
@@ -158,23 +158,25 @@ def _dose(da: xr.DataArray, headers: Sequence[Header], reference: str) -> float:
         return dose
     half_life = _positive(item.get("RadionuclideHalfLife"), "RadionuclideHalfLife", headers)
     scan = _scan_start(dataset, headers)
-    injection = _injection(item, dataset, headers, scan, half_life)
+    # Dynamic scans start before the injection: the dose at their start is a calculated one.
+    last = max(_moments(headers, "AcquisitionDate", "AcquisitionTime"))
+    injection = _injection(item, dataset, headers, last, half_life)
     passed = scan - injection
-    if not 0 <= passed <= _MOST_HALF_LIVES * half_life:
+    if injection > last or passed > _MOST_HALF_LIVES * half_life:
         raise FormatError(
-            f"{_named(headers)}: the scan starts {timedelta(seconds=abs(passed))} "
-            f"{'after' if passed > 0 else 'before'} RadiopharmaceuticalStartDateTime (or Time), "
-            f"with a RadionuclideHalfLife of {timedelta(seconds=half_life)}"
+            f"{_named(headers)}: RadiopharmaceuticalStartDateTime (or Time) is "
+            f"{timedelta(seconds=abs(passed))} {'before' if passed > 0 else 'after'} the start of "
+            f"the scan, with a RadionuclideHalfLife of {timedelta(seconds=half_life)}"
         )
     return float(dose * 2.0 ** (-passed / half_life))
 
 
 def _scan_start(dataset: Any, headers: Sequence[Header]) -> float:
     """Return the time to which START corrects for decay, seconds from the year 2000."""
-    series = _moment(headers[:1], "SeriesDate", "SeriesTime")
     _same(headers, "SeriesDate")
     _same(headers, "SeriesTime")
-    first = _moment(headers, "AcquisitionDate", "AcquisitionTime")
+    (series,) = _moments(headers[:1], "SeriesDate", "SeriesTime")
+    first = min(_moments(headers, "AcquisitionDate", "AcquisitionTime"))
     if series <= first:
         return series
     group, creator, low = _GE
@@ -196,9 +198,9 @@ def _scan_start(dataset: Any, headers: Sequence[Header]) -> float:
 
 
 def _injection(
-    item: Any, dataset: Any, headers: Sequence[Header], scan: float, half_life: float
+    item: Any, dataset: Any, headers: Sequence[Header], last: float, half_life: float
 ) -> float:
-    """Return the time of the injection, seconds from the year 2000."""
+    """Return the time of the injection, seconds from the year 2000: before the last acquisition."""
     stamp = str(item.get("RadiopharmaceuticalStartDateTime") or "")
     clock = str(item.get("RadiopharmaceuticalStartTime") or "")
     of_day = time_seconds(clock) if clock else None
@@ -224,8 +226,8 @@ def _injection(
             f"RadionuclideHalfLife of {timedelta(seconds=half_life)}, a time alone does not say "
             "the day"
         )
-    midnight = scan // _DAY * _DAY
-    return midnight + of_day - (0.0 if midnight + of_day <= scan else _DAY)
+    today = last // _DAY * _DAY + of_day
+    return today if today <= last else today - _DAY
 
 
 def _local(text: str, name: str, dataset: Any, headers: Sequence[Header]) -> float:
@@ -245,12 +247,12 @@ def _local(text: str, name: str, dataset: Any, headers: Sequence[Header]) -> flo
     return moment - ahead
 
 
-def _moment(headers: Iterable[Header], day: str, clock: str) -> float:
-    """Return the first of the headers' moments, seconds from the year 2000."""
-    return min(
+def _moments(headers: Iterable[Header], day: str, clock: str) -> list[float]:
+    """Return a moment of every header, seconds from the year 2000."""
+    return [
         _parsed(header, day, date_seconds) + _parsed(header, clock, time_seconds)
         for header in headers
-    )
+    ]
 
 
 def _parsed(header: Header, keyword: str, parse: Callable[[str], float | None]) -> float:
@@ -292,7 +294,7 @@ def _positive(value: Any, name: str, headers: Sequence[Header]) -> float:
 def _philips(headers: Sequence[Header], low: int) -> float | None:
     """Return a private scale factor, None where it is missing or 0 (Philips means the same)."""
     name = f"({_PHILIPS[0]:04X},xx{low:02X})"
-    raws = {header.private(*_PHILIPS, low) for header in headers}
+    raws = {header.private(_PHILIPS[0], _PHILIPS[1], low) for header in headers}
     if len(raws) > 1:
         raise FormatError(f"{_named(headers)}: {name} differs within the series")
     text = (raws.pop() or b"").decode("latin-1").strip("\0 ")

@@ -19,6 +19,7 @@ from imagedata_xr.errors import (
     DuplicateWarning,
     FormatError,
     GeometryError,
+    MissingDependencyError,
     MultipleSeriesError,
     NoImagesError,
     OptionError,
@@ -550,3 +551,44 @@ def test_what_is_no_source(source):
     """A meaningless source is one of our errors."""
     with pytest.raises(imagedata_xr.ImagedataError):
         opened(source)
+
+
+def test_coil_elements_of_siemens(tmp_path):
+    """Siemens names the element of an uncombined image in (0051,100F); combined ones name none."""
+    import pydicom
+
+    phantom = Phantom(vendor="siemens", shape=(2, 4, 4))
+    for number, name in enumerate(("H11", "H12")):
+        for k, path in enumerate(write_series(phantom, tmp_path / name)):
+            dataset = pydicom.dcmread(path)
+            dataset.SOPInstanceUID = phantom.uid(name, k)
+            block = dataset.private_block(0x0051, "SIEMENS MR HEADER", create=True)
+            block.add_new(0x0F, "LO", name)
+            dataset.InstanceNumber = number * 2 + k + 1
+            dataset.save_as(path)
+    da = opened(tmp_path)
+    assert da.dims == ("coil", "slice", "row", "column")
+    assert da.coil.values.tolist() == ["H11", "H12"]
+
+
+def test_missing_decoder_names_the_package(tmp_path, monkeypatch):
+    """Without a decoder for its syntax an image says what to install."""
+    from pydicom.pixels.decoders import RLELosslessDecoder
+
+    write_series(Phantom(transfer_syntax="rle"), tmp_path / "s")
+    monkeypatch.setattr(RLELosslessDecoder, "_available", {})
+    da = opened(tmp_path / "s")
+    with pytest.raises(MissingDependencyError, match=r"imagedata_xr\[codecs\]"):
+        da.load()
+
+
+def test_ten_thousand_frames_of_one_file(tmp_path):
+    """A big enhanced file opens and gives single frames without reading the others."""
+    from imagedata_xr.testing import enhanced
+
+    phantom = Phantom(axes={"time": list(range(200))}, shape=(50, 4, 4))
+    enhanced(phantom).save_as(tmp_path / "big.dcm")
+    da = opened(tmp_path / "big.dcm")
+    assert dict(da.sizes) == {"time": 200, "slice": 50, "row": 4, "column": 4}
+    truth = phantom.truth().values
+    np.testing.assert_array_equal(da.isel(time=150, slice=7), truth[150, 7])

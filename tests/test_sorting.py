@@ -294,3 +294,13 @@ def test_key_that_no_frame_has():
     """A misspelled keyword never falls back to something else."""
     with pytest.raises(IncompleteGridError, match="did you mean EchoTime"):
         cube(frames(Phantom(axes={"te": [5, 10]})), "EchoTim")
+
+
+def test_coil_elements_are_a_dimension():
+    """Uncombined images of several coil elements make a complete grid along coil."""
+    found = [
+        replace(one, uid=f"{one.uid}.{name}", values={**one.values, "MultiCoilElementName": name})
+        for name in ("H11", "H12")
+        for one in frames(Phantom(axes={"time": [0, 3]}))
+    ]
+    assert dims(found) == {"time": 2, "coil": 2, "slice": 4}

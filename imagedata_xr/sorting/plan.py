@@ -39,7 +39,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Candidates", "explicit", "infer"]
 
-_QUANTITIES = (schema.TE, schema.TI, schema.FA, schema.B, schema.COMPONENT, schema.LABEL)
+_QUANTITIES = (
+    schema.TE,
+    schema.TI,
+    schema.FA,
+    schema.B,
+    schema.COMPONENT,
+    schema.LABEL,
+    schema.COIL,
+)
 # What no axis is inferred from, but what must not differ within one volume.
 _KINDS = ("DiffusionGradientOrientation",)
 
@@ -167,7 +175,7 @@ def _possible(column: Column, frames: Sequence[Frame]) -> bool:
 
 def _at_once(chosen: Sequence[Column]) -> bool:
     """Tell whether one repetition acquires all of a time point: its echoes, and their parts."""
-    return all(column.key.name in {schema.TE, schema.COMPONENT} for column in chosen)
+    return all(column.key.name in {schema.TE, schema.COMPONENT, schema.COIL} for column in chosen)
 
 
 def _has_step(key: SortKey, frames: Sequence[Frame]) -> bool:

@@ -38,6 +38,7 @@ _BUILT_IN = (
     schema.B,
     schema.COMPONENT,
     schema.LABEL,
+    schema.COIL,
     schema.VOLUME,
 )
 _ALIASES = {
@@ -47,6 +48,7 @@ _ALIASES = {
     "DiffusionBValue": schema.B,
     "ComplexImageComponent": schema.COMPONENT,
     "ASLContext": schema.LABEL,
+    "MultiCoilElementName": schema.COIL,
 }
 # Keywords whose values are moments: they give the dimension ``time``, in seconds, read just there.
 _MOMENTS = {

@@ -88,9 +88,10 @@ def _moments(cube: Cube, flat: Sequence[Frame]) -> dict[str, npt.NDArray[np.floa
         if _varies(moments):
             found[schema.ACQUISITION_TIME] = moments
         break
-    trigger = _numbers(frame.values.get("TriggerTime") for frame in flat)
-    if trigger is not None and _varies(trigger):
-        found[schema.TRIGGER_TIME] = trigger
+    for name, keyword in ((schema.TRIGGER_TIME, "TriggerTime"), (schema.SLICE_TIME, "SliceTime")):
+        numbers = _numbers(frame.values.get(keyword) for frame in flat)
+        if numbers is not None and _varies(numbers):
+            found[name] = numbers
     return found
 
 

@@ -25,8 +25,8 @@ _NATIVE_LITTLE_ENDIAN = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"})
 # Colour spaces whose native samples are red, green and blue as they stand.
 _PLAIN = frozenset({"MONOCHROME1", "MONOCHROME2", "RGB"})
 _B, _BVEC, _COMPONENT = "DiffusionBValue", "DiffusionGradientOrientation", "ComplexImageComponent"
-_LABEL = "ASLContext"
-_DERIVED = frozenset({_B, _BVEC, _COMPONENT, _LABEL})
+_LABEL, _COIL = "ASLContext", "MultiCoilElementName"
+_DERIVED = frozenset({_B, _BVEC, _COMPONENT, _LABEL, _COIL})
 
 
 class InstanceValues(MappingABC[str, "Value"]):
@@ -63,6 +63,7 @@ class InstanceValues(MappingABC[str, "Value"]):
                 _BVEC: direction,
                 _COMPONENT: vendors.component(self.header),
                 _LABEL: vendors.label(self.header),
+                _COIL: vendors.coil(self.header),
             }
         return self._derived
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from imagedata_xr.formats.dicom.vendors.raw import Diffusion, Nesting, Readable, Vector
 
-__all__ = ["component", "diffusion", "label"]
+__all__ = ["coil", "component", "diffusion", "label"]
 
 # What Manufacturer (0008,0070) contains, in capitals.
 _VENDORS: tuple[tuple[str, ModuleType], ...] = (
@@ -164,6 +164,12 @@ def component(header: Readable) -> str | None:
 def label(header: Readable) -> str | None:
     """Return "label" or "control" of an arterial spin labelling image, or None."""
     return philips.label(header)
+
+
+def coil(header: Readable) -> str | None:
+    """Return the coil element of an image that was not combined, or None."""
+    named = header.get("MultiCoilElementName")
+    return named if isinstance(named, str) else siemens.coil(header)
 
 
 def _vendors(header: Readable) -> tuple[ModuleType, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from imagedata_xr.errors import FormatError
@@ -11,9 +12,11 @@ from imagedata_xr.formats.dicom.vendors.raw import decimals, doubles, text, unit
 if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.vendors.raw import Diffusion, Readable
 
-__all__ = ["component", "diffusion"]
+__all__ = ["coil", "component", "diffusion"]
 
 _CREATOR, _CSA = "SIEMENS MR HEADER", "SIEMENS CSA HEADER"
+# One element, as in "H11"; combined images list groups of them: "HEA;HEP".
+_ELEMENT = re.compile(r"[A-Z]{1,3}\d{1,3}")
 _UNDIRECTED = frozenset({"ISOTROPIC", "NONE"})
 
 
@@ -54,3 +57,9 @@ def _checked(b: float, directionality: str, vector: tuple[float, ...]) -> Diffus
 def component(header: Readable) -> str | None:  # noqa: ARG001 (Image Type says it all)
     """Return None: Siemens has nothing beyond the standard attributes."""
     return None
+
+
+def coil(header: Readable) -> str | None:
+    """Return the coil element of an uncombined image (0051,100F), else None."""
+    name = text(header.private(0x0051, _CREATOR, 0x0F))
+    return name if _ELEMENT.fullmatch(name) else None
