@@ -34,11 +34,14 @@ class Labels:
         Attributes of the coordinate, ``units`` among them.
     encoding : mapping
         Facts that are not data: where the values come from.
+    tolerance : float
+        Values of frames that differ by less are the same: headers round.
     """
 
     values: npt.NDArray[Any]
     attrs: Mapping[str, Any] = field(default_factory=dict)
     encoding: Mapping[str, Any] = field(default_factory=dict)
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +139,7 @@ def _minimal(labels: Labels, leading: tuple[str, ...]) -> xr.Variable:
         first = values.take([0], axis=axis)
         same = values == first
         if values.dtype.kind == "f":
-            same |= np.isnan(values) & np.isnan(first)
+            same = np.isclose(values, first, rtol=0, atol=labels.tolerance, equal_nan=True)
         if same.all():
             values = first.squeeze(axis=axis)
             dims = (*dims[:axis], *dims[axis + 1 :])

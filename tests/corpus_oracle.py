@@ -30,6 +30,21 @@ CORPUS = Path(os.environ.get("IMAGEDATA_XR_CORPUS", ROOT.parent / "shared" / "co
 # Largest distance of a corner voxel, mm: that of the float32 matrix that dcm2niix writes.
 CORNER = 1e-4
 
+# dcm2niix is right within the corner tolerance on all others.
+UNLIKE_DCM2NIIX = {
+    "ct_philips_tilt_p165": "dcm2niix leaves the shear of the tilted gantry out of its matrix",
+    "ct_tilt14": "dcm2niix leaves the shear of the tilted gantry out of its matrix",
+    "ct_tilt_missing_slice": "a slice is missing: we offer no matrix and say so",
+    "ct_uneven_gap": "slices are uneven: we offer no matrix and say so",
+    "ct_same_position": "no slice thickness in the header: we offer no matrix",
+    "mr_siemens_dce_time_dupinst": "dcm2niix writes a singular matrix",
+    "mr_siemens_incomplete_te": "incomplete: an error that says what is missing",
+    "mr_ge_localizer3": "three orientations: an error that lists them",
+}
+# dcm2niix takes the distance of the first two slices for all of them, in single precision; the
+# corners of ours are those of the measured positions (see the probes).
+ROUNDED_BY_DCM2NIIX = 4e-3
+
 
 def entries(kind: str | None = "series") -> list[Path]:
     """Return the folders of the corpus that hold one series."""
@@ -183,16 +198,27 @@ def compare(folder: Path, **options: Any) -> Verdict:
     return Verdict(name, dims, corner, volumes, text or "equal")
 
 
+def explained(verdict: Verdict) -> str:
+    """Return the verdict in words."""
+    if verdict.equal:
+        return "equal"
+    if verdict.name in UNLIKE_DCM2NIIX:
+        return UNLIKE_DCM2NIIX[verdict.name]
+    found, _, total = verdict.volumes.partition("/")
+    if verdict.text == "corner" and found == total and (verdict.corner or 1) < ROUNDED_BY_DCM2NIIX:
+        return "equal; dcm2niix rounds the distance of slices"
+    return f"DIFFERENT: {verdict.text[:160]}"
+
+
 def main(folders: list[str]) -> None:
     """Print the table."""
-    print("| series | ours | corner, mm | volumes found | verdict |\n|---|---|---|---|---|")
+    print("| series | ours | corner, mm | volumes found | verdict |")
+    print("|---|---|---|---|---|")
     for folder in [Path(f) for f in folders] or entries():
         verdict = compare(folder)
         corner = "" if verdict.corner is None else f"{verdict.corner:.1e}"
-        print(
-            f"| {verdict.name} | {verdict.dims} | {corner} | {verdict.volumes} | {verdict.text[:160]} |",
-            flush=True,
-        )
+        row = (verdict.name, verdict.dims, corner, verdict.volumes, explained(verdict))
+        print("| " + " | ".join(row) + " |", flush=True)
 
 
 if __name__ == "__main__":

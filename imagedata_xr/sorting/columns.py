@@ -24,13 +24,24 @@ if TYPE_CHECKING:
     IntArray = npt.NDArray[np.intp]
     FloatArray = npt.NDArray[np.float64]
 
-__all__ = ["Column", "cells", "complete", "exact_column", "parallel", "rank_column", "read"]
+__all__ = [
+    "Column",
+    "cells",
+    "complete",
+    "exact_column",
+    "kind_column",
+    "parallel",
+    "rank_column",
+    "read",
+]
 
 # Two slices' steps of time may differ by this fraction of the smallest step before one of them
 # must be suspected of a missing frame.
 _STEP_TOLERANCE = 0.5
 # A slice whose longest step is this many times its shortest has a gap: a missing frame doubles it.
 _REGULAR = 1.75
+# Components of one direction differ by less from slice to slice.
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +96,33 @@ def exact_column(key: SortKey, values: Sequence[Value]) -> Column | None:
     index = {label: code for code, label in enumerate(labels)}
     codes = np.array([index[text] for text in texts], dtype=np.intp)
     return Column(key, codes, tuple(labels), tuple(texts))
+
+
+def kind_column(key: SortKey, values: Sequence[Value]) -> Column:
+    """
+    Give the different values numbers, a missing one and vectors among them.
+
+    Numbers are equal up to the key's tolerance, vectors up to rounding in the header.
+    """
+    codes = np.full(len(values), -1, dtype=np.intp)
+    kinds: list[Value] = []
+    known: dict[Value, int] = {}
+    for place, value in enumerate(values):
+        if value not in known:
+            same = (k for k, kind in enumerate(kinds) if _alike(kind, value, key.tolerance))
+            known[value] = next(same, len(kinds))
+            if known[value] == len(kinds):
+                kinds.append(value)
+        codes[place] = known[value]
+    return Column(key, codes, tuple(kinds), tuple(values))
+
+
+def _alike(one: Value, other: Value, tolerance: float) -> bool:
+    if isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other):
+        return all(_alike(a, b, _ROUNDING) for a, b in zip(one, other, strict=True))
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return abs(one - other) <= tolerance * max(abs(one), abs(other), 1.0)
+    return one == other
 
 
 def _text(value: Value) -> str:

@@ -21,6 +21,7 @@ from imagedata_xr.sorting.columns import (
     cells,
     complete,
     exact_column,
+    kind_column,
     rank_column,
     read,
     varies_within,
@@ -85,10 +86,8 @@ class Candidates:
         found = []
         for name in (*_QUANTITIES, *_KINDS):
             key = readings(name)[0]
-            values = read(key, self.frames)
-            texts = [repr(_rounded(value)) for value in values]
-            column = exact_column(key, texts)
-            if column is not None and column.size > 1:
+            column = kind_column(key, read(key, self.frames))
+            if column.size > 1:
                 found.append(column)
         return found
 
@@ -97,14 +96,6 @@ class Candidates:
         keys = [key for key in readings(schema.VOLUME) if key.counts and not key.ranked]
         columns = [self.exact(key) for key in keys]
         return [column for column in columns if column is not None and column.size > 1]
-
-
-def _rounded(value: object) -> object:
-    if isinstance(value, float):
-        return float(f"{value:.4g}")
-    if isinstance(value, tuple):
-        return tuple(round(v, 3) + 0.0 if isinstance(v, float) else v for v in value)
-    return value
 
 
 def infer(stack: Candidates) -> tuple[Column, ...] | None:

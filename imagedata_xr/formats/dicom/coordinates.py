@@ -24,6 +24,8 @@ __all__ = ["per_frame"]
 
 # DICOM times have microseconds.
 _DECIMALS = 6
+# Directions are turned with the cosines of each slice, which differ in their last digits.
+_ROUNDING = 1e-4
 
 
 def per_frame(cube: Cube, coords: Sequence[str]) -> dict[str, Labels]:
@@ -52,7 +54,9 @@ def per_frame(cube: Cube, coords: Sequence[str]) -> dict[str, Labels]:
     for name in (schema.TE, schema.TI, schema.FA, schema.B):
         numbers = _numbers(readings(name)[0].value(frame.values) for frame in flat)
         if name not in dims and numbers is not None and _varies(numbers):
-            found[name] = Labels(numbers.reshape(shape), {schema.UNITS: schema.UNITS_OF[name]})
+            found[name] = Labels(
+                numbers.reshape(shape), {schema.UNITS: schema.UNITS_OF[name]}, tolerance=_ROUNDING
+            )
     found.update(_directions(flat, shape))
     for keyword in coords:
         found[keyword] = Labels(_wanted(keyword, flat).reshape(shape))
@@ -104,7 +108,10 @@ def _directions(flat: Sequence[Frame], shape: tuple[int, ...]) -> dict[str, Labe
         [row if isinstance(row, tuple) and len(row) == 3 else (0.0, 0.0, 0.0) for row in rows],
         dtype=np.float64,
     )
-    return {name: Labels(table[:, k].reshape(shape)) for k, name in enumerate(schema.BVEC)}
+    return {
+        name: Labels(table[:, k].reshape(shape), tolerance=_ROUNDING)
+        for k, name in enumerate(schema.BVEC)
+    }
 
 
 def _wanted(keyword: str, flat: Sequence[Frame]) -> npt.NDArray[Any]:
