@@ -12,6 +12,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imagedata_xr.testing.conformance import (
+        EngineConformance,
+        SourceConformance,
+        WriterConformance,
+    )
     from imagedata_xr.testing.damage import change_header, drop_file, duplicate_file, truncate_file
     from imagedata_xr.testing.head import Head
     from imagedata_xr.testing.multiframe import enhanced
@@ -20,12 +25,15 @@ if TYPE_CHECKING:
     from imagedata_xr.testing.writing import datasets, write_series
 
 __all__ = [
+    "EngineConformance",
     "Head",
     "Linear",
     "Phantom",
     "Shot",
     "Signal",
+    "SourceConformance",
     "Truth",
+    "WriterConformance",
     "change_header",
     "datasets",
     "drop_file",
@@ -37,6 +45,9 @@ __all__ = [
 
 # pydicom is only imported by those who write
 HOMES = {
+    "EngineConformance": "conformance",
+    "SourceConformance": "conformance",
+    "WriterConformance": "conformance",
     "Head": "head",
     "Linear": "signals",
     "Phantom": "phantom",

@@ -102,7 +102,7 @@ def _bits(data: bytes, ref: PixelRef, first: int = 0) -> npt.NDArray[np.uint8]:
     if len(data) * 8 < first + size:
         raise _too_short(ref, len(data))
     packed = np.frombuffer(data, np.uint8)
-    bits = np.unpackbits(packed, count=first + size, bitorder="big")[first:]
+    bits = np.unpackbits(packed, count=first + size, bitorder="little")[first:]
     return bits.reshape(ref.format.rows, ref.format.columns)
 
 

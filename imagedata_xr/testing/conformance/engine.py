@@ -1,23 +1,7 @@
-"""
-What every source, engine and writer must do, as tests to inherit.
-
-A test module makes a subclass of a suite, whose name starts with ``Test``, and says how to make
-one of its own; pytest then runs the suite. pytest is not imported here: ``tmp_path`` is its
-temporary folder. Call ``pytest.register_assert_rewrite("imagedata_xr.testing.conformance")``
-before the import to see the values in failed asserts.
-
->>> class TestMyFormat(EngineConformance):
-...     ENGINE = "my_format"
-...     PHANTOM = Phantom(axes={"time": [0, 2.5]}, orientation="oblique")
-...
-...     def make(self, folder):
-...         return write_my_format(self.PHANTOM, folder / "image.my")
-"""
+"""What every engine must make of an image whose truth is known."""
 
 from __future__ import annotations
 
-import io
-import os
 import pickle
 import unittest
 from concurrent.futures import ThreadPoolExecutor
@@ -28,136 +12,19 @@ import numpy as np
 import xarray as xr
 
 from imagedata_xr import schema
-from imagedata_xr.dataset import Image, Labels, build
-from imagedata_xr.errors import GeometryError, GridMismatchError, ImagedataError
-from imagedata_xr.geometry import canonical, stack_grid
+from imagedata_xr.errors import GeometryError, GridMismatchError
+from imagedata_xr.geometry import canonical
 from imagedata_xr.index import AxisIndex, PositionIndex, grid_of, restore_indexes
-from imagedata_xr.lazy import FrameArray, lazily
+from imagedata_xr.testing.conformance.raising import raises
 from imagedata_xr.testing.phantom import Phantom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from imagedata_xr.frames import Source
     from imagedata_xr.testing.phantom import Truth
 
-__all__ = ["EngineConformance", "SourceConformance", "WriterConformance"]
-
-_DESCRIPTORS = "/dev/fd"
-
-
-def _raises(kind: type[Exception], action: Any, *args: Any, **options: Any) -> Exception:
-    try:
-        action(*args, **options)
-    except kind as error:
-        return error
-    raise AssertionError(f"no {kind.__name__}")
-
-
-def _descriptors() -> int:
-    """Return how many files the process has open."""
-    if not os.path.isdir(_DESCRIPTORS):  # noqa: PTH112
-        raise unittest.SkipTest(f"this system has no {_DESCRIPTORS}")
-    return len(os.listdir(_DESCRIPTORS))  # noqa: PTH208
-
-
-class SourceConformance:
-    """
-    Tests of a `imagedata_xr.frames.Source`.
-
-    Attributes
-    ----------
-    DATA : bytes
-        What the source holds.
-    """
-
-    DATA: ClassVar[bytes] = np.random.default_rng(0).bytes(10_007)
-
-    def make(self, folder: Path, name: str, data: bytes) -> Source:
-        """Return a source of `data`; called again with the same arguments, an equal one."""
-        raise NotImplementedError
-
-    def _source(self, folder: Path) -> Source:
-        return self.make(folder, "image.dcm", self.DATA)
-
-    def test_whole(self, tmp_path: Path) -> None:
-        """Without arguments, all bytes come, each time anew."""
-        source = self._source(tmp_path)
-        assert type(source.read()) is bytes
-        assert source.read() == source.read() == self.DATA
-
-    def test_ranges(self, tmp_path: Path) -> None:
-        """A start and a length give what a slice of the bytes gives, also across the end."""
-        source, size = self._source(tmp_path), len(self.DATA)
-        for start in (0, 1, 4096, size - 1):
-            assert source.read(start) == self.DATA[start:]
-            for length in (0, 1, 16, 4096, size):
-                assert source.read(start, length) == self.DATA[start : start + length]
-
-    def test_beyond_the_end(self, tmp_path: Path) -> None:
-        """There is nothing at the end and after it, and that is no error."""
-        source, size = self._source(tmp_path), len(self.DATA)
-        for start in (size, size + 1, size + 10_000):
-            assert source.read(start) == source.read(start, 16) == b""
-
-    def test_empty(self, tmp_path: Path) -> None:
-        """No bytes are a source too."""
-        source = self.make(tmp_path, "empty.dcm", b"")
-        assert source.size == 0
-        assert source.read() == source.read(0, 16) == source.read(16) == b""
-
-    def test_open(self, tmp_path: Path) -> None:
-        """The opened file is binary and seekable, has its own position, and can be closed."""
-        source = self._source(tmp_path)
-        with source.open() as file, source.open() as other:
-            assert file.readable()
-            assert file.seekable()
-            assert file.seek(-7, io.SEEK_END) == len(self.DATA) - 7
-            assert file.read() == self.DATA[-7:]
-            assert file.seek(100) == file.tell() == 100
-            assert file.read(50) == self.DATA[100:150]
-            assert other.read() == self.DATA
-        assert file.closed
-
-    def test_size_and_name(self, tmp_path: Path) -> None:
-        """The size is a number of bytes, and a person can tell which source it is."""
-        source = self._source(tmp_path)
-        assert source.size == len(self.DATA)
-        assert isinstance(source.name, str)
-        assert "image.dcm" in source.name
-
-    def test_equality(self, tmp_path: Path) -> None:
-        """Sources of the same bytes at the same place are equal and have one hash."""
-        source, same = self._source(tmp_path), self._source(tmp_path)
-        assert source == same
-        assert hash(source) == hash(same)
-        assert source != self.make(tmp_path, "other.dcm", self.DATA)
-
-    def test_pickle(self, tmp_path: Path) -> None:
-        """A copy sent to another process is equal, and reads the same."""
-        source = self._source(tmp_path)
-        copy = pickle.loads(pickle.dumps(source))  # noqa: S301 - made on this line
-        assert copy == source
-        assert copy.read(100, 50) == self.DATA[100:150]
-
-    def test_threads(self, tmp_path: Path) -> None:
-        """Reads of several threads at once do not disturb each other."""
-        source = self._source(tmp_path)
-        starts = np.random.default_rng(1).integers(len(self.DATA), size=200).tolist()
-        with ThreadPoolExecutor(8) as pool:
-            found = list(pool.map(lambda start: source.read(start, 1000), starts))
-        assert found == [self.DATA[start : start + 1000] for start in starts]
-
-    def test_no_open_file(self, tmp_path: Path) -> None:
-        """However many sources there are, none holds a file open after reading."""
-        self._source(tmp_path).read(0, 1)
-        before = _descriptors()
-        sources = [self.make(tmp_path, f"{k}.dcm", self.DATA) for k in range(20)]
-        assert all(source.size and source.read(0, 16) for source in sources)
-        assert _descriptors() <= before
+__all__ = ["EngineConformance"]
 
 
 class EngineConformance:
@@ -237,7 +104,7 @@ class EngineConformance:
         """The matrix is the true one; an uneven stack has none."""
         image, truth = self.image(tmp_path), self.truth()
         if truth.affine is None:
-            _raises(GeometryError, lambda: grid_of(image).affine)
+            raises(GeometryError, lambda: grid_of(image).affine)
         else:
             affine = grid_of(image).affine
             np.testing.assert_allclose(affine, truth.affine, rtol=0, atol=self.ATOL_MM)
@@ -277,8 +144,9 @@ class EngineConformance:
         image = self.image(tmp_path)
         part = image.isel(row=0)
         assert not part.variable._in_memory  # noqa: SLF001 - xarray has no public name for it
-        assert part.values.shape == image.shape[: image.dims.index("row")] + (
-            image.shape[image.dims.index("row") + 1 :]
+        assert (
+            part.values.shape
+            == image.shape[: image.dims.index("row")] + (image.shape[image.dims.index("row") + 1 :])
         )
         assert not image.variable._in_memory  # noqa: SLF001
 
@@ -358,4 +226,36 @@ class EngineConformance:
                 xr.testing.assert_identical(mean[name], one[name])
         for name in moved:
             far = restore_indexes(other.assign_coords({name: other[name] + 1e6}))
-            _raises(GridMismatchError, lambda: one + far)  # noqa: B023 - called at once
+            raises(GridMismatchError, lambda: one + far)  # noqa: B023 - called at once
+
+
+def _indexers(image: xr.DataArray) -> Iterator[dict[Any, Any]]:
+    """Yield every kind of index along each dimension, and along all at once."""
+    random = np.random.default_rng(2)
+    kinds = ("int", "negative", "slice", "reversed", "list", "mask", "empty", "points", "numpy int")
+    for kind in kinds:
+        made = {name: _indexer(kind, size, random) for name, size in image.sizes.items()}
+        yield made
+        yield from ({name: one} for name, one in made.items())
+    for _ in range(30):
+        yield {
+            name: _indexer(str(random.choice(kinds[:7])), size, random)
+            for name, size in image.sizes.items()
+        }
+
+
+def _indexer(kind: str, size: int, random: np.random.Generator) -> Any:
+    drawn = random.integers(-size, size, size=4)
+    first, last = sorted(random.integers(size + 1, size=2).tolist())
+    made: dict[str, Any] = {
+        "int": int(abs(drawn[0]) % size),
+        "negative": -1,
+        "slice": slice(first, last, int(random.integers(1, 3))),
+        "reversed": slice(None, None, -int(random.integers(1, 3))),
+        "list": drawn.tolist(),
+        "mask": random.random(size) < 0.5,
+        "empty": slice(0, 0),
+        "points": xr.DataArray(drawn % size, dims="point"),
+        "numpy int": drawn[1],
+    }
+    return made[kind]
