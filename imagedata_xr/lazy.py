@@ -41,27 +41,19 @@ class FrameArray(BackendArray):
     Parameters
     ----------
     refs : ndarray of PixelRef or None
-        Where the frames are, None where there is none; its shape is that of the leading
-        dimensions.
+        Where the frames are; None is a frame of zeros, which nobody stored. The shape is that of
+        the leading dimensions.
     reader : FrameReader
     progress : bool or None
         Whether to show a progress bar on long reads; None for when a person is looking.
-    fill : float
-        Value of frames that are not there.
     """
 
     def __init__(
-        self,
-        refs: npt.NDArray[Any],
-        reader: FrameReader,
-        *,
-        progress: bool | None = None,
-        fill: float = 0,
+        self, refs: npt.NDArray[Any], reader: FrameReader, *, progress: bool | None = None
     ) -> None:
         self.refs = refs
         self.reader = reader
         self.progress = progress
-        self.fill = fill
         self.shape = (*refs.shape, *reader.shape)
         self.dtype = reader.dtype
 
@@ -81,7 +73,7 @@ class FrameArray(BackendArray):
         places = list(product(*(range(n) for n in refs.shape)))
         for place in track(places, "reading", show=self.progress):
             if refs[place] is None:
-                result[place] = self.fill
+                result[place] = 0
             elif whole:
                 self.reader.read(refs[place], result[place])
             else:

@@ -204,9 +204,9 @@ def header_positions(folder: Path) -> np.ndarray:
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
         groups = dataset.get("PerFrameFunctionalGroupsSequence") or ()
-        for holder in [group.PlanePositionSequence[0] for group in groups] or [dataset]:
-            found.append([float(value) for value in holder.ImagePositionPatient])
-    return np.array(found)
+        holders = [group.PlanePositionSequence[0] for group in groups] or [dataset]
+        found.extend(holder.ImagePositionPatient for holder in holders)
+    return np.array(found, dtype=float)
 
 
 def off_header(folder: Path) -> tuple[float, float]:

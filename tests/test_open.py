@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import pickle
-import shutil
-import warnings
 import zipfile
 from pathlib import Path
 
@@ -505,14 +503,25 @@ def test_info_names_the_source_of_each_dimension(folder, capsys):
     assert "AcquisitionTime" in capsys.readouterr().out
 
 
-def test_progress_bar_only_on_request(folder, capsys):
-    """No bar in a script; one when asked for."""
+def test_progress_bar_only_on_request(folder, capsys, monkeypatch):
+    """No bar in a script; one when asked for, as soon as the work is long."""
+    monkeypatch.setattr("imagedata_xr.progress._DELAY", 0.0)
     opened(folder).load()
+    opened(folder, progress=False).load()
     assert capsys.readouterr().err == ""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        opened(folder, progress=True).load()
-    assert shutil.which("true") is None or capsys.readouterr() is not None
+    opened(folder, progress=True).load()
+    assert "reading" in capsys.readouterr().err
+
+
+def test_progress_bar_when_a_person_is_looking(folder, capsys, monkeypatch):
+    """In a terminal a bar appears by itself, and progress=False silences it."""
+    monkeypatch.setattr("imagedata_xr.progress._DELAY", 0.0)
+    monkeypatch.setattr("imagedata_xr.progress._FEW", 2)
+    monkeypatch.setattr("imagedata_xr.progress.watched", lambda: True)
+    opened(folder, progress=False).load()
+    assert capsys.readouterr().err == ""
+    opened(folder).load()
+    assert "reading" in capsys.readouterr().err
 
 
 def test_one_changed_header_value(folder):

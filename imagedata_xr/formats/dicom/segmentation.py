@@ -247,7 +247,7 @@ def to_dataset(stack: Stack, found: Scan, options: Options) -> xr.Dataset:
     reader = _reader(header, kind, stack.frames[0].ref.format, rescale=options.rescale)
     _warn_uneven(stack)
     found_attrs = attributes.attributes([header], phi=options.phi) | segment_attributes(segments)
-    data = FrameArray(refs, reader, progress=options.progress, fill=_background(header, kind))
+    data = FrameArray(refs, reader, progress=options.progress)
     axis = {SEGMENT: Labels(np.array([s.number for s in segments], dtype=np.int64))}
     dataset = build(
         Image(
@@ -325,12 +325,6 @@ def _reader(header: Header, kind: str, form: PixelFormat, *, rescale: bool) -> M
     if kind == _BINARY:
         return MaskReader(shape, np.dtype(np.uint8), binary=True)
     return MaskReader(shape, stored_dtype(form))
-
-
-def _background(header: Header, kind: str) -> int:
-    """Return the value of pixels in no segment (Pixel Padding Value, PS3.3 C.8.20.2)."""
-    value = header.get("PixelPaddingValue") if kind == _LABELMAP else None
-    return value if isinstance(value, int) else 0
 
 
 def _warn_uneven(stack: Stack) -> None:

@@ -19,7 +19,7 @@ from imagedata_xr.testing.conformance.raising import raises
 from imagedata_xr.testing.phantom import Phantom
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from imagedata_xr.testing.phantom import Truth
@@ -89,7 +89,7 @@ class EngineConformance:
         image, truth = self.image(tmp_path), self.truth()
         if truth.points is None:
             raise unittest.SkipTest("the image has no place in the patient")
-        total = np.zeros(())
+        total = np.zeros(3)
         for name in schema.SPATIAL:
             coord = image.coords[name]
             direction = np.asarray(coord.attrs[schema.DIRECTION], dtype=np.float64)
@@ -160,7 +160,9 @@ class EngineConformance:
     def test_chunks(self, tmp_path: Path) -> None:
         """Whatever the chunks, image and coordinates are cut alike, and the values are the same."""
         plain = self.dataset(tmp_path).load()
-        cuts: list[Any] = [{}, "auto", -1, dict.fromkeys(plain.dims, 2)]
+        # xarray warns where chunks cut frames, which are stored whole
+        leading = [n for n in plain.dims if n not in {schema.ROW, schema.COLUMN, schema.RGB}]
+        cuts: list[Any] = [{}, "auto", -1, dict.fromkeys(leading, 2)]
         for chunks in cuts:
             cut = self.dataset(tmp_path, chunks=chunks)
             assert {name: sum(sizes) for name, sizes in cut.chunks.items()} == dict(plain.sizes)
@@ -170,7 +172,12 @@ class EngineConformance:
         """A chain of operations on chunks gives what it gives on the whole."""
         image = self.image(tmp_path).load().astype(np.float64)
         cut = self.image(tmp_path, chunks={}).astype(np.float64)
-        for one in (lambda a: (a - a.mean()) / 2, lambda a: a.max(a.dims[0]), np.sqrt):
+        chains: tuple[Callable[[Any], Any], ...] = (
+            lambda a: (a - a.mean()) / 2,
+            lambda a: a.max(a.dims[0]),
+            np.sqrt,
+        )
+        for one in chains:
             xr.testing.assert_allclose(one(cut).compute(), one(image))
 
     def test_pickle(self, tmp_path: Path) -> None:
@@ -190,7 +197,7 @@ class EngineConformance:
         assert all(one.identical(whole.isel(row=row)) for one, row in zip(found, rows, strict=True))
 
     def test_netcdf(self, tmp_path: Path) -> None:
-        """netCDF gives back everything; after ``restore()`` identical, indexes included."""
+        """A netCDF file gives back everything; after ``restore()`` identical, indexes included."""
         for engine, module in (("netcdf4", "netCDF4"), ("h5netcdf", "h5netcdf")):
             if find_spec(module):
                 path = tmp_path / f"{engine}.nc"
@@ -198,7 +205,7 @@ class EngineConformance:
                 self._same_after(path, engine, tmp_path / engine)
 
     def test_zarr(self, tmp_path: Path) -> None:
-        """Zarr gives back everything; after ``restore()`` identical, indexes included."""
+        """A Zarr store gives back everything; after ``restore()`` identical, indexes included."""
         if not find_spec("zarr"):
             raise unittest.SkipTest("needs zarr")
         path = tmp_path / "image.zarr"
@@ -207,7 +214,7 @@ class EngineConformance:
 
     def _same_after(self, path: Path, engine: str, folder: Path) -> None:
         image = self.image(folder)
-        with xr.open_dataarray(path, engine=engine) as back:  # type: ignore[arg-type]
+        with xr.open_dataarray(path, engine=engine) as back:
             restored = restore_indexes(back)
             assert restored.identical(image)
             for name in set(image.dims) & set(image.xindexes):
