@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from imagedata_xr import provenance, schema
-from imagedata_xr.errors import OptionError
+from imagedata_xr.errors import GeometryError, OptionError
 from imagedata_xr.index import grid_of, restore_indexes
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
     from pathlib import Path
 
-    import numpy as np
     import numpy.typing as npt
     import pandas as pd
 
@@ -85,38 +86,39 @@ class Med:
         kept = xr.DataArray(points, dims=dims, attrs={schema.UNITS: schema.MM})
         kept = kept.isel({name: 0 for name in schema.SPATIAL if name not in self._obj.dims})
         coords = {name: self._obj.coords[name] for name in schema.SPATIAL if name in self._obj.dims}
-        return kept.assign_coords({"xyz": ["x", "y", "z"], **coords})
+        kept = kept.assign_coords({"xyz": ["x", "y", "z"], **coords}).reset_coords(drop=True)
+        return restore_indexes(kept)
 
     def index_to_world(self, indices: npt.ArrayLike) -> npt.NDArray[np.floating]:
         """
-        Return the positions of voxels.
+        Return the position of one voxel or of many.
 
         Parameters
         ----------
-        indices : array_like, shape (n, 3)
+        indices : array_like, shape (..., 3)
             Slice, row and column indices; may be fractional.
 
         Returns
         -------
-        ndarray, shape (n, 3)
+        ndarray, shape (..., 3)
             Patient LPS, mm.
         """
-        return self.grid.index_to_world(indices)
+        return _each(self.grid.index_to_world, indices)
 
     def world_to_index(self, points: npt.ArrayLike) -> npt.NDArray[np.floating]:
         """
-        Return the (fractional) slice, row and column indices of positions.
+        Return the (fractional) slice, row and column indices of one position or of many.
 
         Parameters
         ----------
-        points : array_like, shape (n, 3)
+        points : array_like, shape (..., 3)
             Patient LPS, mm.
 
         Returns
         -------
-        ndarray, shape (n, 3)
+        ndarray, shape (..., 3)
         """
-        return self.grid.world_to_index(points)
+        return _each(self.grid.world_to_index, points)
 
     def restore(self) -> Any:
         """Return the object with its tolerant indexes, after netCDF, Zarr, coarsen, pad or broadcast."""
@@ -162,3 +164,13 @@ class Med:
         from imagedata_xr.formats.nifti import to_nifti
 
         return to_nifti(self._image, path, **options)
+
+
+def _each(
+    convert: Callable[[npt.NDArray[np.floating]], npt.NDArray[np.floating]], triples: npt.ArrayLike
+) -> npt.NDArray[np.floating]:
+    """Convert an array of triples of any shape (..., 3)."""
+    array = np.asarray(triples, dtype=np.float64)
+    if array.ndim == 0 or array.shape[-1] != 3:  # noqa: PLR2004 - x, y, z
+        raise GeometryError(f"give three numbers, or an array of shape (..., 3), not {triples!r}")
+    return convert(array.reshape(-1, 3)).reshape(array.shape)

@@ -41,7 +41,8 @@ def _frames(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     frames = obj.coords.get(schema.FRAME)
     if frames is None or frames.dtype.kind not in "iu":
         raise HeaderError(
-            "the array's frames are no frames of its source (they were averaged or interpolated)"
+            "the array does not know its frames: they were averaged, combined or interpolated, or "
+            "it was not read from DICOM; ask the array that was opened"
         )
     found: xr.DataArray = frames
     return found
@@ -68,6 +69,10 @@ def header(obj: xr.DataArray | xr.Dataset, index: int | None = None, **indexers:
     unknown = set(indexers) - set(obj.dims)
     if unknown:
         raise HeaderError(f"the array has no dimension {sorted(unknown)}: it has {tuple(obj.dims)}")
+    outside = {k: v for k, v in indexers.items() if not -obj.sizes[k] <= v < obj.sizes[k]}
+    if outside:
+        sizes = ", ".join(f"{name} has {obj.sizes[name]}" for name in outside)
+        raise HeaderError(f"there is no frame at {outside}: {sizes}")
     frames = frames.isel({name: place for name, place in indexers.items() if name in frames.dims})
     flat = frames.values.ravel()
     place = 0 if index is None and flat.size == 1 else index
@@ -126,7 +131,9 @@ def summary(obj: xr.DataArray) -> str:
         coord = obj.coords[dim]
         unit = coord.attrs.get(schema.UNITS, "")
         ends = f"{_short(coord.values[0])} to {_short(coord.values[-1])} {unit}".strip()
-        origin = coord.encoding.get("source") or sources.get(dim)
+        # xarray's readers of files use the same key for the path of the file.
+        read_by_xarray = "original_shape" in coord.encoding
+        origin = sources.get(dim) if read_by_xarray else coord.encoding.get("source")
         lines.append(f"  {dim}: {ends}" + (f", from {origin}" if origin else ""))
     if stored:
         lines.append(

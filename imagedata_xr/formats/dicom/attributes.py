@@ -44,6 +44,23 @@ _PIXEL_MODULE = range(0x00280002, 0x00280122)
 _PALETTES = range(0x00281101, 0x00281224)
 _PATIENT = 0x0010
 _NOT_IDENTIFYING = frozenset({"PatientSex", "PatientAge", "PatientSize", "PatientWeight"})
+# Besides all person names (VR PN).
+_IDENTIFYING = frozenset(
+    {
+        "AccessionNumber",
+        "AdmissionID",
+        "CurrentPatientLocation",
+        "InstitutionAddress",
+        "InstitutionName",
+        "InstitutionalDepartmentName",
+        "IssuerOfPatientID",
+        "PerformedProcedureStepID",
+        "ReferringPhysicianAddress",
+        "ReferringPhysicianTelephoneNumbers",
+        "StationName",
+        "StudyID",
+    }
+)
 _IDENTIFYING = frozenset(
     {
         "AccessionNumber",
@@ -96,7 +113,10 @@ def attributes(headers: Sequence[Header], *, phi: bool = True) -> dict[str, Any]
     undecodable = []
     for tag in _constant(headers):
         keyword = KEYWORD_OF.get(tag)
-        if keyword is None or _left_out(tag, keyword, phi=phi) or headers[0].vr(tag) == "AT":
+        vr = headers[0].vr(tag)
+        if keyword is None or vr == "AT" or _left_out(tag, keyword):
+            continue
+        if not phi and (vr == "PN" or _identifies(tag, keyword)):
             continue
         try:
             value = plain(headers[0].get(keyword))
@@ -125,11 +145,12 @@ def _constant(headers: Sequence[Header]) -> Iterable[int]:
             yield tag
 
 
-def _left_out(tag: int, keyword: str, *, phi: bool) -> bool:
-    if keyword in _ELSEWHERE or tag in _PIXEL_MODULE or tag in _PALETTES:
-        return True
-    if phi:
-        return False
+def _left_out(tag: int, keyword: str) -> bool:
+    return keyword in _ELSEWHERE or tag in _PIXEL_MODULE or tag in _PALETTES
+
+
+def _identifies(tag: int, keyword: str) -> bool:
+    """Tell whether an element names the patient, or those who treat them."""
     patient = tag >> 16 == _PATIENT and keyword not in _NOT_IDENTIFYING
     return patient or keyword in _IDENTIFYING
 
