@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import tempfile
 
+import numpy as np
 import xarray as xr
 from distributed import Client, LocalCluster
 
@@ -27,12 +28,14 @@ def main(folder: str) -> None:
     series = xr.open_dataarray(folder, engine="dicom", sort="time", chunks={"time": 1, "slice": -1})
     print(f"{series.nbytes / 1e6:.1f} MB in {series.data.npartitions} chunks, none of them read")
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster),
     ):
         mean = series.mean("time").compute()
     centre = mean.sel(slice=0, row=0, column=0, method="nearest")
-    print(f"mean in the isocentre: {centre.item():.2f}, voxels of {mean.med.spacing} mm")
+    print(
+        f"mean in the isocentre: {centre.item():.2f}, voxels of {np.round(mean.med.spacing, 3)} mm"
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 import imagedata_xr  # noqa: F401 - adds .med
@@ -31,7 +32,9 @@ def main(first: str | Path, second: str | Path, result: str | Path) -> None:
     mean = (a.astype("float32") + b) / 2
     mean.med.to_nifti(result)
 
-    print(f"{mean.attrs['PatientName']}: {dict(mean.sizes)}, voxels of {mean.med.spacing} mm")
+    print(
+        f"{mean.attrs['PatientName']}: {dict(mean.sizes)}, voxels of {np.round(mean.med.spacing, 3)} mm"
+    )
     centre = mean.sel(slice=0, row=0, column=0, method="nearest")
     print(f"first mean in the isocentre: {centre.isel(time=0).item():.2f}")
     print(result)

@@ -14,7 +14,7 @@ import tempfile
 import numpy as np
 import xarray as xr
 
-import imagedata_xr  # noqa: F401 - registers the engine's accessor
+import imagedata_xr  # noqa: F401 - adds .med
 from imagedata_xr.testing import Head, Phantom, write_series
 
 PHANTOM = Phantom(

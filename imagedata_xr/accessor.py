@@ -171,6 +171,6 @@ def _each(
 ) -> npt.NDArray[np.floating]:
     """Convert an array of triples of any shape (..., 3)."""
     array = np.asarray(triples, dtype=np.float64)
-    if array.ndim == 0 or array.shape[-1] != 3:  # noqa: PLR2004 - x, y, z
+    if array.ndim == 0 or array.shape[-1] != 3:
         raise GeometryError(f"give three numbers, or an array of shape (..., 3), not {triples!r}")
     return convert(array.reshape(-1, 3)).reshape(array.shape)

@@ -131,9 +131,9 @@ def summary(obj: xr.DataArray) -> str:
         coord = obj.coords[dim]
         unit = coord.attrs.get(schema.UNITS, "")
         ends = f"{_short(coord.values[0])} to {_short(coord.values[-1])} {unit}".strip()
-        # xarray's readers of files use the same key for the path of the file.
-        read_by_xarray = "original_shape" in coord.encoding
-        origin = sources.get(dim) if read_by_xarray else coord.encoding.get("source")
+        # In arrays that come from netCDF, the source is the path of that file.
+        stranger = "original_shape" in coord.encoding
+        origin = (None if stranger else coord.encoding.get("source")) or sources.get(dim)
         lines.append(f"  {dim}: {ends}" + (f", from {origin}" if origin else ""))
     if stored:
         lines.append(

@@ -601,3 +601,10 @@ def test_one_frame_of_many(tmp_path):
     assert dict(da.sizes) == {"time": 40, "slice": 25, "row": 4, "column": 4}
     truth = phantom.truth().values
     np.testing.assert_array_equal(da.isel(time=31, slice=7), truth[31, 7])
+
+
+def test_images_without_position_are_no_time_course(tmp_path):
+    """Images of different times that lie nobody knows where are numbered, not labelled by time."""
+    write_series(Phantom(axes={"time": [0, 3]}, modality="SC", shape=(1, 6, 5)), tmp_path / "s")
+    assert opened(tmp_path / "s").dims == ("volume", "row", "column")
+    assert opened(tmp_path / "s", sort="time").dims == ("time", "row", "column")

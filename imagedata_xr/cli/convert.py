@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -140,10 +141,11 @@ def convert(
 
             yield summary(image)
         for name, form in formats.items():
-            written = _write(image, target, form, request)
-            if not quiet:
-                sizes = " x ".join(f"{dim} {size}" for dim, size in image.sizes.items())
-                yield f"{written}: {name}, {image.dtype}, {sizes}"
+            for kind, part in _kinds(image, request, form):
+                written = _write(part, target, form, request, kind)
+                if not quiet:
+                    sizes = " x ".join(f"{dim} {size}" for dim, size in part.sizes.items())
+                    yield f"{written}: {name}, {part.dtype}, {sizes}"
 
 
 def _known(names: tuple[str, ...]) -> dict[str, _Format]:
@@ -169,13 +171,37 @@ def _target(out: str, formats: Mapping[str, _Format]) -> Path:
     return path
 
 
-def _write(image: xr.DataArray, target: Path, form: _Format, request: Request) -> Path:
+def _kinds(
+    image: xr.DataArray, request: Request, form: _Format
+) -> Iterator[tuple[str, xr.DataArray]]:
+    """Yield magnitude, phase and other kinds of images, each with its name: files hold one kind."""
+    dims = [dim for dim in image.dims if dim != schema.RGB and dim in image.coords]
+    named = [dim for dim in dims if image.coords[dim].dtype.kind in "OUST"]
+    if named and form.owns(request.out):
+        choices = ", ".join(f"{dim}={value}" for dim in named for value in image[dim].values)
+        raise OptionError(
+            f"the series holds several kinds of images ({choices}), and {request.out} is one file: "
+            "give a folder as OUT, or one of them as --select"
+        )
+    sizes = [range(image.sizes[dim]) for dim in named]
+    for places in product(*sizes):
+        part = image.isel(dict(zip(named, places, strict=True)))
+        yield "_".join(str(part.coords[dim].item()) for dim in named), part
+
+
+def _write(
+    image: xr.DataArray, target: Path, form: _Format, request: Request, kind: str = ""
+) -> Path:
     if form.owns(request.out):
         return _write_file(image, target, form, request)
     missing = [path for path in (target, *target.parents) if not path.exists()]
-    target.mkdir(parents=True, exist_ok=True)
     try:
-        return _write_file(image, target / (_stem(image) + form.suffixes[0]), form, request)
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"the folder {target} could not be made: {error.strerror}") from error
+    try:
+        name = _stem(image, kind) + form.suffixes[0]
+        return _write_file(image, target / name, form, request)
     except BaseException:
         # A folder that was made for nothing is taken away again.
         with suppress(OSError):
@@ -190,9 +216,10 @@ def _write_file(image: xr.DataArray, path: Path, form: _Format, request: Request
     return form.write(image, path, request.overwrite)
 
 
-def _stem(image: xr.DataArray) -> str:
-    """Return series number and description as the name of a file, without the patient's."""
+def _stem(image: xr.DataArray, kind: str) -> str:
+    """Return series number, description and kind as the name of a file, without the patient's."""
     parts = [image.attrs.get(name) for name in ("SeriesNumber", "SeriesDescription")]
+    parts.append(kind or None)
     texts = [re.sub(r"[^\w.+-]+", "_", str(part)).strip("_.") for part in parts if part is not None]
     return "_".join(text for text in texts if text)[:100] or schema.IMAGE
 

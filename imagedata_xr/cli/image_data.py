@@ -87,7 +87,8 @@ def _warnings_as_lines(*, verbose: bool) -> Iterator[None]:
         from imagedata_xr.errors import ImagedataWarning
 
         if verbose or issubclass(category, ImagedataWarning):
-            _say("warning", " ".join(str(message).split()))
+            first, *rest = (line.strip() for line in str(message).splitlines())
+            _say("warning", " ".join([first, "; ".join(rest)]).strip())
 
     with warnings.catch_warnings():
         warnings.simplefilter("always" if verbose else "default")
@@ -181,7 +182,7 @@ def _convert(  # noqa: PLR0913 - each option is one thing a user may say
 def _demo(
     folder: Annotated[
         str | None,
-        typer.Argument(metavar="[FOLDER]", help="Where to; a new temporary folder by default."),
+        typer.Argument(metavar="FOLDER", help="Where to; a new temporary folder by default."),
     ] = None,
 ) -> int:
     from imagedata_xr.cli.demo import demo

@@ -121,7 +121,7 @@ def sort_stack(stack: Stack, keys: Sequence[Sequence[SortKey]] = ()) -> Cube:
     MultipleStacksError
         Kinds of images (magnitude, phase, maps) are mixed and make no complete grid.
     """
-    candidates = Candidates(stack.frames, stack.slots)
+    candidates = Candidates(stack.frames, stack.slots, placed=stack.grid is not None)
     reason = ""
     axes = infer(candidates) if not keys else None
     if keys:

@@ -50,7 +50,9 @@ _QUANTITIES = (
     schema.COIL,
 )
 # What no axis is inferred from, but what must not differ within one volume.
+
 _KINDS = ("DiffusionGradientOrientation",)
+_CINE = "FrameTimeOffset"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,10 +65,14 @@ class Candidates:
     frames : sequence of Frame
     slots : ndarray of int, shape (n,)
         Slice of every frame.
+    placed : bool
+        Whether the frames have positions. Without, the images of one time are perhaps slices:
+        only cine instances, which say when each frame was taken, make a time axis by themselves.
     """
 
     frames: Sequence[Frame]
     slots: IntArray
+    placed: bool = True
 
     def exact(self, key: SortKey) -> Column | None:
         """Return the key's column if every frame has a value."""
@@ -148,6 +154,8 @@ def _with_time(stack: Candidates, quantities: Sequence[Column]) -> tuple[Column,
 def _time(stack: Candidates, chosen: Sequence[Column]) -> Column | None:
     for key in readings(schema.TIME):
         if key.counts and not (_has_step(key, stack.frames) and _at_once(chosen)):
+            continue
+        if not stack.placed and key.source != _CINE:
             continue
         column = next(_columns(stack, key, chosen), None)
         if column is not None and _possible(column, stack.frames):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,9 @@ import numpy as np
 from imagedata_xr import schema
 from imagedata_xr.errors import IncompleteGridError, MultipleStacksError
 from imagedata_xr.sorting.columns import cells, complete, varies_within
-from imagedata_xr.sorting.plan import Candidates, infer
+from imagedata_xr.sorting.plan import Candidates, explicit, infer
 from imagedata_xr.sorting.stacks import describe_stack
-from imagedata_xr.sortkeys import SortKey, readings
+from imagedata_xr.sortkeys import SortKey, names, readings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +102,7 @@ def incomplete(
     if asked:
         text += f" over {' x '.join(key[0].name for key in asked)}"
     if reason:
-        text += f": {reason}"
+        text += f": {reason}{_meant(asked)}"
     if len(counts) > 1:
         text += "; frames a slice: " + ", ".join(
             f"{count} in {slices} slice(s)" for count, slices in sorted(counts.items())
@@ -118,6 +119,14 @@ def incomplete(
     return IncompleteGridError(
         text, groups=groups, suggestions=_suggestions(stack, columns, differ, asked)
     )
+
+
+def _meant(asked: Sequence[Sequence[SortKey]]) -> str:
+    """Return which sort keys somebody may have meant who gave names that are none."""
+    keywords = [key[0].name for key in asked if key[0].source == key[0].name]
+    wrong = [name for name in keywords if name not in names()]
+    near = [name for text in wrong for name in difflib.get_close_matches(text, names(), n=2)]
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
 def _values(values: Sequence[Value]) -> str:
@@ -204,8 +213,8 @@ def _suggestions(
         if axes:
             names = tuple(column.key.name for column in axes)
             found.append({"sort": names[0] if len(names) == 1 else names})
-    found.extend(_whole_values(stack, columns))
-    found.extend(_whole_slices(stack))
+    found.extend(_whole_values(stack, columns, asked))
+    found.extend(_whole_slices(stack, asked))
     for keyword in differ:
         column = stack.exact(SortKey.from_keyword(keyword))
         if column is not None and complete(stack.slots, [column]) and not asked:
@@ -214,7 +223,7 @@ def _suggestions(
             found.extend(
                 {"select": {keyword: label}}
                 for code, label in enumerate(column.labels)
-                if _sortable(stack, column.codes == code)
+                if _sortable(stack, column.codes == code, asked)
             )
     unique = {repr(suggestion): suggestion for suggestion in found}
     return list(unique.values())[:_MOST]
@@ -226,18 +235,20 @@ def _divides(stack: Candidates, column: Column) -> bool:
     return 1 < column.size <= _MOST and bool(several)
 
 
-def _whole_slices(stack: Candidates) -> list[dict[str, Any]]:
+def _whole_slices(stack: Candidates, asked: Sequence[Sequence[SortKey]]) -> list[dict[str, Any]]:
     """Suggest to leave out the slices that lack a frame."""
     counts = np.bincount(stack.slots)
     keep = np.isin(stack.slots, np.flatnonzero(counts == counts.max()))
     places = [frame.values.get("SliceLocation") for frame in stack.frames]
-    if keep.all() or any(place is None for place in places) or not _sortable(stack, keep):
+    if keep.all() or any(place is None for place in places) or not _sortable(stack, keep, asked):
         return []
     kept = sorted({place for place, k in zip(places, keep.tolist(), strict=True) if k}, key=str)
     return [{"select": {"SliceLocation": kept}}] if len(kept) <= 64 else []
 
 
-def _whole_values(stack: Candidates, columns: Sequence[Column]) -> list[dict[str, Any]]:
+def _whole_values(
+    stack: Candidates, columns: Sequence[Column], asked: Sequence[Sequence[SortKey]]
+) -> list[dict[str, Any]]:
     """Suggest to leave out the values (time points, say) that lack a frame."""
     found: list[dict[str, Any]] = []
     for column in columns:
@@ -249,7 +260,7 @@ def _whole_values(stack: Candidates, columns: Sequence[Column]) -> list[dict[str
         if len(full) == column.size or counts.max() % slices or len(full) > 64:
             continue
         keep = np.isin(column.codes, full)
-        if _sortable(stack, keep):
+        if _sortable(stack, keep, asked):
             values = sorted(
                 {v for v, k in zip(raw, keep, strict=True) if k and v is not None}, key=str
             )
@@ -257,10 +268,11 @@ def _whole_values(stack: Candidates, columns: Sequence[Column]) -> list[dict[str
     return found
 
 
-def _sortable(stack: Candidates, keep: np.ndarray) -> bool:
-    """Tell whether the frames that are kept make a complete grid."""
+def _sortable(stack: Candidates, keep: np.ndarray, asked: Sequence[Sequence[SortKey]] = ()) -> bool:
+    """Tell whether the frames that are kept make a complete grid, over the keys that were asked for."""
     if not keep.any():
         return False
     frames = [frame for frame, kept in zip(stack.frames, keep.tolist(), strict=True) if kept]
     slots = np.unique(stack.slots[keep], return_inverse=True)[1].astype(np.intp)
-    return infer(Candidates(frames, slots)) is not None
+    rest = Candidates(frames, slots, placed=stack.placed)
+    return (explicit(rest, asked)[0] if asked else infer(rest)) is not None

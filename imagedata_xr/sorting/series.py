@@ -137,6 +137,11 @@ def select_frames(frames: Sequence[Frame], select: Mapping[str, Criterion]) -> l
     NoImagesError
         No frame fits.
     """
+    if not hasattr(select, "items"):
+        raise OptionError(
+            f"select={select!r}: give a mapping of DICOM keywords to values, e.g. "
+            "{'EchoTime': 4.6}"
+        )
     chosen = list(frames)
     for keyword, criterion in select.items():
         read = _reader(keyword)
@@ -148,10 +153,10 @@ def select_frames(frames: Sequence[Frame], select: Mapping[str, Criterion]) -> l
         ]
         if not kept:
             values = sorted(set(column) - {None}, key=_rank)
-            there = [f"{v:g}" if isinstance(v, float) else str(v) for v in values[:12]]
+            there = ", ".join(f"{v:g}" if isinstance(v, float) else repr(v) for v in values[:12])
+            more = f", ... {len(values)} values" if len(values) > 12 else ""
             raise NoImagesError(
-                f"select={{{keyword!r}: {criterion!r}}} leaves no frame: "
-                f"{keyword} is {', '.join(there)}"
+                f"select={{{keyword!r}: {criterion!r}}} leaves no frame: {keyword} is {there}{more}"
             )
         chosen = kept
     return chosen

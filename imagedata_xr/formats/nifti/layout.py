@@ -17,7 +17,7 @@ import numpy as np
 from imagedata_xr.errors import GeometryError, WriteError
 from imagedata_xr.geometry import POSITION_TOLERANCE, lps_ras_affine
 from imagedata_xr.index import grid_of
-from imagedata_xr.schema import COLUMN, RGB, ROW, SLICE, SPATIAL, TIME, VOLUME, B
+from imagedata_xr.schema import COLUMN, DIRECTION, RGB, ROW, SLICE, SPATIAL, TIME, VOLUME, B
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -136,6 +136,11 @@ def _check_axes(da: xr.DataArray, others: tuple[str, ...]) -> None:
 
 def _affine(da: xr.DataArray) -> NDArray[np.float64]:
     """Return the LPS matrix of (slice, row, column, 1)."""
+    if not any(DIRECTION in da.coords[name].attrs for name in SPATIAL if name in da.coords):
+        raise GeometryError(
+            "the array has no position in the patient, as ultrasound and projection images have "
+            "none: a NIfTI file needs it"
+        )
     grid = grid_of(da)
     try:
         return np.asarray(grid.affine, dtype=np.float64)
