@@ -168,6 +168,36 @@ def two_series(tmp_path):
     return tmp_path / "dicom"
 
 
+def test_kinds_of_images_are_files_of_their_own(tmp_path, capsys):
+    """Magnitude and phase go to two files of a folder; one file cannot hold them."""
+    phantom = Phantom(axes={"component": ["M", "P"]}, vendor="ge", attributes=NAMED)
+    write_series(phantom, tmp_path / "dicom")
+    status, out, _ = call(capsys, tmp_path / "nifti", tmp_path / "dicom")
+    assert status == 0
+    kinds = ("magnitude", "phase")
+    names = [FILE.replace(".nii.gz", f"_{kind}.nii.gz") for kind in kinds]
+    assert [Path(line.split(": ")[0]).name for line in out.splitlines()] == names
+    for kind, name in zip(kinds, names, strict=True):
+        call(capsys, tmp_path / "one.nii", tmp_path / "dicom", "--select", f"component={kind}")
+        one, of_two = nib.load(tmp_path / "one.nii"), nib.load(tmp_path / "nifti" / name)
+        np.testing.assert_array_equal(np.asarray(one.dataobj), np.asarray(of_two.dataobj))
+        for suffix in (".nii", ".json"):
+            (tmp_path / "one").with_suffix(suffix).unlink()
+    status, _, error = call(capsys, tmp_path / "one.nii", tmp_path / "dicom")
+    assert status == 1
+    assert "component=magnitude, component=phase" in error
+    assert not (tmp_path / "one.nii").exists()
+
+
+def test_folder_that_cannot_be_made(tmp_path, dicom, capsys):
+    """The error names the folder."""
+    (tmp_path / "file").touch()
+    status, _, error = call(capsys, tmp_path / "file" / "nifti", dicom)
+    assert status == 1
+    assert one_line(error)
+    assert f"the folder {tmp_path / 'file' / 'nifti'} could not be made" in error
+
+
 def test_series_must_be_chosen(tmp_path, two_series):
     """The error lists the options that solve it, no traceback, and nothing is written."""
     done = run(tmp_path / "new" / "out", two_series)

@@ -304,3 +304,10 @@ def test_coil_elements_are_a_dimension():
         for one in frames(Phantom(axes={"time": [0, 3]}))
     ]
     assert dims(found) == {"time": 2, "coil": 2, "slice": 4}
+
+
+def test_patients_are_never_joined():
+    """Series of two patients make no array, whatever the sort."""
+    found = frames(Phantom()) + frames(Phantom(patient=2, attributes={"FlipAngle": 3}))
+    with pytest.raises(MultipleSeriesError, match="2 patients"):
+        choose_series(by_series(found), "all")

@@ -216,7 +216,7 @@ def _write_file(image: xr.DataArray, path: Path, form: _Format, request: Request
     return form.write(image, path, request.overwrite)
 
 
-def _stem(image: xr.DataArray, kind: str) -> str:
+def _stem(image: xr.DataArray, kind: str = "") -> str:
     """Return series number, description and kind as the name of a file, without the patient's."""
     parts = [image.attrs.get(name) for name in ("SeriesNumber", "SeriesDescription")]
     parts.append(kind or None)

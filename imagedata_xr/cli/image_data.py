@@ -21,8 +21,9 @@ _HELP = f"""\
 Convert DICOM images to another format.
 
 OUT is a file (its name ends in .nii or .nii.gz), or a folder, which is made when missing; in a
-folder, the file is named by series number and description. IN are folders, files or zip
-archives that hold one series, in any order and under any names.
+folder, the file is named by series number and description, with one file each for magnitude,
+phase and other kinds of images. IN are folders, files or zip archives that hold one series, in
+any order and under any names.
 
 Try it on made-up images: {_NAME} demo
 """

@@ -115,11 +115,12 @@ def infer(stack: Candidates) -> tuple[Column, ...] | None:
         span a complete grid.
     """
     if complete(stack.slots, ()):
-        return ()
+        return () if _agree(stack, ()) else None
     quantities = stack.quantities()
     for size in range(1, len(quantities) + 1):
         for chosen in combinations(quantities, size):
-            if complete(stack.slots, chosen) and _one_kind(quantities, chosen):
+            whole = complete(stack.slots, chosen) and _one_kind(quantities, chosen)
+            if whole and _agree(stack, chosen):
                 return chosen
     return _with_time(stack, quantities) or _volumes(stack)
 
@@ -186,7 +187,8 @@ def _columns(stack: Candidates, key: SortKey, others: Sequence[Column]) -> Itera
     values = read(key, stack.frames)
     exact = exact_column(key, values)
     if exact is not None and complete(stack.slots, (exact, *others)):
-        yield exact
+        if _agree(stack, (exact, *others)):
+            yield exact
     elif key.ranked:
         ranked = rank_column(key, values, stack.slots, others, witnesses=stack.witnesses())
         if ranked is not None and _agree(stack, (ranked, *others)):
@@ -194,7 +196,7 @@ def _columns(stack: Candidates, key: SortKey, others: Sequence[Column]) -> Itera
 
 
 def _agree(stack: Candidates, axes: Sequence[Column]) -> bool:
-    """Tell whether all slices of a volume that was put together by rank are of one kind."""
+    """Tell whether all slices of a volume are of one kind: one echo, direction, component..."""
     flat = np.zeros_like(stack.slots)
     group, _ = cells(flat, axes)
     return not any(varies_within(group, other.codes) for other in stack.discriminators())

@@ -220,13 +220,20 @@ def _suggestions(
         if column is not None and complete(stack.slots, [column]) and not asked:
             found.append({"sort": keyword})
         elif column is not None and _divides(stack, column):
-            found.extend(
-                {"select": {keyword: label}}
-                for code, label in enumerate(column.labels)
-                if _sortable(stack, column.codes == code, asked)
-            )
+            found.extend(_single_values(stack, column, asked))
     unique = {repr(suggestion): suggestion for suggestion in found}
     return list(unique.values())[:_MOST]
+
+
+def _single_values(
+    stack: Candidates, column: Column, asked: Sequence[Sequence[SortKey]]
+) -> list[dict[str, Any]]:
+    """Suggest each value that makes an image of all slices; of some slices only where none does."""
+    kept = [column.codes == code for code in range(column.size)]
+    fits = [code for code, keep in enumerate(kept) if _sortable(stack, keep, asked)]
+    slices = int(stack.slots.max()) + 1
+    whole = [code for code in fits if np.unique(stack.slots[kept[code]]).size == slices]
+    return [{"select": {column.key.source: column.labels[code]}} for code in whole or fits]
 
 
 def _divides(stack: Candidates, column: Column) -> bool:

@@ -59,17 +59,30 @@ def choose_series(groups: Sequence[list[Frame]], series: SeriesChoice | None) ->
     Raises
     ------
     MultipleSeriesError
-        Several series fit; the message lists them with the argument that chooses each.
+        Several series fit; the message lists them with the argument that chooses each. Or the
+        series to be sorted together are of several patients.
     NoImagesError
         No series fits.
     """
     if series is None or (isinstance(series, str) and series == ALL):
         if len(groups) > 1 and series is None:
             raise _several(groups, "several series", groups)
-        return [frame for group in groups for frame in group]
+        return _joined(groups)
     if isinstance(series, str | int):
         return _one(groups, series)
-    return [frame for choice in series for frame in _one(groups, choice)]
+    return _joined([_one(groups, choice) for choice in series])
+
+
+def _joined(groups: Sequence[list[Frame]]) -> list[Frame]:
+    """Put series together, which must be one patient's."""
+    patients = {str(group[0].values.get("PatientID") or "") for group in groups}
+    if len(patients) > 1:
+        raise MultipleSeriesError(
+            f"the {len(groups)} series are of {len(patients)} patients (PatientID), which are "
+            "never put into one array: choose series of one of them",
+            groups=[describe_series(group) for group in groups],
+        )
+    return [frame for group in groups for frame in group]
 
 
 def _one(groups: Sequence[list[Frame]], choice: str | int) -> list[Frame]:

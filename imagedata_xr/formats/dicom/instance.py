@@ -234,6 +234,12 @@ def native_location(header: Header, form: PixelFormat) -> tuple[int | None, int]
             f"{header.source.name}: truncated: the file ends {lacking} bytes before its Pixel "
             "Data does"
         )
+    beyond = header.pixel_length - length * form.frames
+    if beyond > 1 and header.source.read(offset + length * form.frames, beyond).strip(b"\0"):
+        raise FormatError(
+            f"{header.source.name}: Pixel Data has {header.pixel_length} bytes, but Rows, Columns, "
+            f"BitsAllocated and NumberOfFrames make {length * form.frames}"
+        )
     plain = form.photometric in _PLAIN and form.bits_allocated >= 8
     return (offset, length if plain or form.real else 0)
 

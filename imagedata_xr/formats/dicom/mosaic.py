@@ -139,10 +139,16 @@ def _tiles(
 
 def _count(header: Header) -> int:
     """Return NumberOfImagesInMosaic, of (0019,100A) or of the CSA image header."""
+    values = _csa(header, "NumberOfImagesInMosaic")
+    listed = int(values[0]) if values and values[0].isdecimal() else 0
     number = short(header.private(0x0019, _SIEMENS, 0x0A))
     if number is None:
-        values = _csa(header, "NumberOfImagesInMosaic")
-        number = int(values[0]) if values and values[0].isdecimal() else 0
+        number = listed
+    if listed not in (0, number):
+        raise FormatError(
+            f"{header.source.name}: a mosaic of {number} images by (0019,100A), of {listed} by "
+            "NumberOfImagesInMosaic in (0029,1010)"
+        )
     if not 0 < number <= _MOST_TILES:
         raise FormatError(
             f"{header.source.name}: a mosaic whose number of images is {number or 'missing'} "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -27,7 +27,7 @@ from imagedata_xr.formats.dicom.instance import frames_of
 from imagedata_xr.formats.dicom.pixels import reader_for
 from imagedata_xr.lazy import FrameArray, lazily
 from imagedata_xr.sorting import by_series, choose_series, choose_stack, select_frames, sort_stack
-from imagedata_xr.sortkeys import resolve
+from imagedata_xr.sortkeys import names, readings, resolve
 from imagedata_xr.sources import find_sources
 
 if TYPE_CHECKING:
@@ -183,7 +183,11 @@ def _same_contents(one: Frame, other: Frame) -> bool:
         other.shape,
     ):
         return False
-    if one.ref.format != other.ref.format:
+    there = replace(one.ref, source=other.ref.source, offset=other.ref.offset)
+    if (there, one.spacing) != (other.ref, other.spacing):
+        return False
+    sources = "+".join(key.source for name in names() for key in readings(name)).split("+")
+    if any(one.values.get(source) != other.values.get(source) for source in sources):
         return False
     return _contents(one.ref) == _contents(other.ref)
 
@@ -242,6 +246,17 @@ def to_dataset(cube: Cube, found: Scan, options: Options) -> xr.Dataset:
     refs = np.empty(cube.frames.shape, dtype=object)
     refs.ravel()[:] = [frame.ref for frame in flat]
     reader = reader_for((frame.ref for frame in flat), flat[0].shape, rescale=options.rescale)
+    bare = [frame for frame in flat if frame.values.get("RescaleSlope") is None]
+    if (
+        options.rescale
+        and len(bare) < len(flat)
+        and any(f.ref.slope != 1 or f.ref.intercept for f in flat)
+        and bare
+    ):
+        raise FormatError(
+            f"{bare[0].ref.source.name}: has no RescaleSlope, but other images of the series have "
+            "(rescale=False opens the stored values)"
+        )
     _warn_uneven(cube)
     attrs = _attrs(flat, own, options)
     return build(

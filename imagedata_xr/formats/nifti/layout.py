@@ -17,7 +17,18 @@ import numpy as np
 from imagedata_xr.errors import GeometryError, WriteError
 from imagedata_xr.geometry import POSITION_TOLERANCE, lps_ras_affine
 from imagedata_xr.index import grid_of
-from imagedata_xr.schema import COLUMN, DIRECTION, RGB, ROW, SLICE, SPATIAL, TIME, VOLUME, B
+from imagedata_xr.schema import (
+    COLUMN,
+    DIRECTION,
+    RGB,
+    ROW,
+    SLICE,
+    SPACING,
+    SPATIAL,
+    TIME,
+    VOLUME,
+    B,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -138,15 +149,18 @@ def _affine(da: xr.DataArray) -> NDArray[np.float64]:
     """Return the LPS matrix of (slice, row, column, 1)."""
     if not any(DIRECTION in da.coords[name].attrs for name in SPATIAL if name in da.coords):
         raise GeometryError(
-            "the array has no position in the patient, as ultrasound and projection images have "
-            "none: a NIfTI file needs it"
+            "no coordinate has a direction in the patient (ultrasound and projection images have "
+            "none), so a NIfTI file has no place for the voxels"
         )
     grid = grid_of(da)
     try:
         return np.asarray(grid.affine, dtype=np.float64)
     except GeometryError as error:
-        if any(axis.size == 1 and axis.spacing is None for axis in grid.axes):
-            raise
+        for name, axis in zip(SPATIAL, grid.axes, strict=True):
+            if axis.size == 1 and axis.spacing is None:
+                raise GeometryError(
+                    f"{error}. Say it: da[{name!r}].attrs[{SPACING!r}] = 5.0, for 5 mm"
+                ) from error
         raise GeometryError(
             f"{error}. NIfTI describes only evenly spaced voxels: resample first (interp), or "
             "write a regular part (isel)"

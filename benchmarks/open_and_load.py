@@ -1,0 +1,326 @@
+"""
+Time and memory of opening and of loading a series, beside other readers of DICOM.
+
+Prints a table in Markdown. See README.md in this folder for what is measured, and how.
+
+    python benchmarks/open_and_load.py --times 60 --slices 40 --mr-size 256 --ct 600 --ct-size 512
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+# The process that starts the others imports nothing more: Linux hands its peak memory on to them.
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A series to be made: name, number of volumes, slices, and rows and columns."""
+
+    name: str
+    volumes: int
+    slices: int
+    size: int
+
+    @property
+    def files(self):
+        """Number of files."""
+        return self.volumes * self.slices
+
+
+# Cases: from a folder to an array, or to None ---------------------------------------------------
+
+
+def _paths(folder):
+    return sorted(Path(folder).iterdir())
+
+
+def read_starts(folder):
+    """Read the first 16 KB of each file: no scan is faster."""
+    for path in _paths(folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        os.read(descriptor, 16384)
+        os.close(descriptor)
+
+
+def read_all(folder):
+    """Read all bytes of each file, and keep them: no load is faster."""
+    kept = [path.read_bytes() for path in _paths(folder)]
+    assert kept
+
+
+def ours_open(folder):
+    """Sorted into dimensions, with coordinates and attributes; no pixels."""
+    import xarray as xr
+
+    xr.open_dataarray(folder, engine="dicom", progress=False)
+
+
+def ours_load(folder):
+    """The same, and all pixels in one array of the true values."""
+    import xarray as xr
+
+    return xr.open_dataarray(folder, engine="dicom", progress=False).load().values
+
+
+def pydicom_headers(folder):
+    """All headers, in the order of the files."""
+    from pydicom import dcmread
+
+    kept = [dcmread(path, stop_before_pixels=True) for path in _paths(folder)]
+    assert kept
+
+
+def pydicom_pixels(folder):
+    """All headers and pixels, in the order of the files."""
+    import numpy as np
+    from pydicom import dcmread
+
+    def values(path):
+        dataset = dcmread(path)
+        pixels = dataset.pixel_array.astype(np.int32)
+        return pixels + int(dataset.get("RescaleIntercept", 0))
+
+    return np.stack([values(path) for path in _paths(folder)])
+
+
+def sitk_names(folder):
+    """GDCM's list of the files of the series, sorted by position."""
+    import SimpleITK as sitk  # noqa: N813
+
+    assert sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
+
+
+def sitk_load(folder):
+    """One volume of all files, in the order of the files."""
+    import SimpleITK as sitk  # noqa: N813
+
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames([str(path) for path in _paths(folder)])
+    return sitk.GetArrayFromImage(reader.Execute())
+
+
+def _dcm2niix():
+    beside = Path(sys.executable).with_name("dcm2niix")
+    return str(beside) if beside.exists() else shutil.which("dcm2niix")
+
+
+def dcm2niix_scan(folder):
+    """A list of the series (``-n -1``), by another process."""
+    subprocess.run([_dcm2niix(), "-n", "-1", folder], capture_output=True, check=True)
+
+
+def dcm2niix_convert(folder):
+    """A NIfTI file that is not compressed, written by another process."""
+    with tempfile.TemporaryDirectory(dir=Path(folder).parent) as target:
+        command = [_dcm2niix(), "-z", "n", "-b", "y", "-o", target, folder]
+        subprocess.run(command, capture_output=True, check=True)
+        assert list(Path(target).glob("*.nii"))
+
+
+OURS = {"open": "imagedata_xr: open", "load": "imagedata_xr: open and load"}
+CASES = {
+    "open": {
+        "read the first 16 KB": (read_starts, None),
+        OURS["open"]: (ours_open, None),
+        "pydicom: dcmread without pixels": (pydicom_headers, None),
+        "SimpleITK: names of the series": (sitk_names, "SimpleITK"),
+        "dcm2niix: list of the series": (dcm2niix_scan, "dcm2niix"),
+    },
+    "load": {
+        "read all bytes": (read_all, None),
+        OURS["load"]: (ours_load, None),
+        "pydicom: dcmread and pixel_array": (pydicom_pixels, None),
+        "SimpleITK: ImageSeriesReader": (sitk_load, "SimpleITK"),
+        "dcm2niix: convert to .nii": (dcm2niix_convert, "dcm2niix"),
+    },
+}
+
+
+# One measurement, in a process of its own -------------------------------------------------------
+
+
+def _peak():
+    """Return the largest memory so far, MB: of this process, and of those that it started."""
+    import resource
+
+    unit = 1e6 if sys.platform == "darwin" else 1e3
+    who = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+    return [resource.getrusage(one).ru_maxrss / unit for one in who]
+
+
+def measure(task, name, folder, warm):
+    """Print seconds, MB and the sum of the values of one case, after a run on a small series."""
+    function, _ = CASES[task][name]
+    function(warm)
+    before = _peak()
+    start = time.perf_counter()
+    result = function(folder)
+    seconds = time.perf_counter() - start
+    after = _peak()
+    total = None if result is None else float(result.sum(dtype="float64"))
+    grown, started = after[0] - before[0], after[1]
+    print(json.dumps({"seconds": seconds, "peak": max(grown, started), "sum": total}))
+
+
+def write(workload, folder):
+    """Write the files of a workload, with names in the order of acquisition."""
+    from imagedata_xr.testing import Head, Phantom, write_series
+
+    ct = workload.name == "CT"
+    width = 240 / workload.size
+    axes = {} if ct else {"time": [2.5 * k for k in range(workload.volumes)]}
+    phantom = Phantom(
+        axes=axes,
+        shape=(workload.slices, workload.size, workload.size),
+        spacing=(180 / max(workload.slices, 2), width, width),
+        orientation="axial" if ct else (8.0, -5.0, 3.0),
+        modality=workload.name,
+        dtype="int16" if ct else "uint16",
+        value=Head(modality=workload.name),
+        noise=8.0,
+    )
+    write_series(phantom, folder, shuffle=None, names="sorted")
+
+
+def _child(*arguments):
+    command = [sys.executable, __file__, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr}")
+    return done.stdout
+
+
+# The table --------------------------------------------------------------------------------------
+
+
+def installed(needs):
+    """Whether a peer is there."""
+    if needs == "dcm2niix":
+        return _dcm2niix() is not None
+    return needs is None or importlib.util.find_spec(needs) is not None
+
+
+def measure_all(workload, root, rounds):
+    """Return the measurements of each case: in each round, all cases in another order."""
+    folder, warm = root / workload.name, root / f"{workload.name}-warm"
+    small = Workload(workload.name, min(workload.volumes, 2), 2, workload.size)
+    for one, target in ((workload, folder), (small, warm)):
+        _child("--write", one.name, one.volumes, one.slices, one.size, target)
+    read_all(folder)
+    cases = [
+        (t, n) for t, found in CASES.items() for n, (_, needs) in found.items() if installed(needs)
+    ]
+    found = {case: [] for case in cases}
+    for number in range(rounds):
+        random.Random(number).shuffle(cases)
+        for task, name in cases:
+            found[task, name].append(json.loads(_child("--case", task, name, folder, warm)))
+    shutil.rmtree(folder)
+    return found
+
+
+def check(found):
+    """Raise unless all that load have loaded the same values."""
+    sums = {case: m[0]["sum"] for case, m in found.items() if m[0]["sum"] is not None}
+    if len(set(sums.values())) > 1:
+        sys.exit(f"the cases loaded different values: {sums}")
+
+
+def table(workload, found):
+    """Return the lines of the table of one workload."""
+    size, megabytes = workload.size, workload.files * workload.size**2 * 2 / 1e6
+    lines = [
+        f"\n### {workload.name}: {workload.files} files of {size} x {size}, {megabytes:.0f} MB\n"
+    ]
+    for task, cases in CASES.items():
+        lines += [
+            f"| {task} | median ms | from-to | us a file | / ours | peak MB |",
+            "|---|--:|--:|--:|--:|--:|",
+        ]
+        times = {
+            name: [m["seconds"] * 1e3 for m in ms] for (t, name), ms in found.items() if t == task
+        }
+        ours = statistics.median(times[OURS[task]])
+        for name in [n for n in cases if n in times]:
+            middle = statistics.median(times[name])
+            peak = statistics.median(m["peak"] for m in found[task, name])
+            lines.append(
+                f"| {name} | {middle:.0f} | {min(times[name]):.0f}-{max(times[name]):.0f} "
+                f"| {middle * 1e3 / workload.files:.0f} | {middle / ours:.2f} | {peak:.0f} |"
+            )
+        lines.append("")
+    return lines
+
+
+def facts(rounds):
+    """Return the lines that say on what and with what it was measured."""
+    names = ["imagedata_xr", "xarray", "numpy", "pydicom", "SimpleITK", "dcm2niix"]
+    known = [n for n in names if installed(n)]
+    system = f"{platform.system()}, Python {platform.python_version()}"
+    return [
+        f"- {os.cpu_count()} cores ({platform.machine()}), {system}",
+        f"- {', '.join(f'{name} {_version(name)}' for name in known)}",
+        f"- {rounds} rounds, warm page cache, each measurement in a process of its own",
+        f"- `python benchmarks/open_and_load.py {' '.join(sys.argv[1:])}`",
+    ]
+
+
+def _version(name):
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(version not known)"
+
+
+def arguments():
+    """Return what the user asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument("--times", type=int, default=20, help="time points of the MR series")
+    parser.add_argument("--slices", type=int, default=20, help="slices of the MR series")
+    parser.add_argument("--mr-size", type=int, default=192, help="rows and columns of MR")
+    parser.add_argument("--ct", type=int, default=120, help="slices of the CT series")
+    parser.add_argument("--ct-size", type=int, default=512, help="rows and columns of CT")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", help="where to put the files; a temporary folder by default")
+    return parser.parse_args()
+
+
+def main():
+    """Measure, and print the table."""
+    asked = arguments()
+    workloads = (
+        Workload("MR", asked.times, asked.slices, asked.mr_size),
+        Workload("CT", 1, asked.ct, asked.ct_size),
+    )
+    lines = facts(asked.rounds)
+    with tempfile.TemporaryDirectory(dir=asked.folder) as root:
+        for workload in workloads:
+            found = measure_all(workload, Path(root), asked.rounds)
+            check(found)
+            lines += table(workload, found)
+    print("\n".join(lines).rstrip())
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--case"]:
+        measure(*sys.argv[2:])
+    elif sys.argv[1:2] == ["--write"]:
+        kind, *numbers, destination = sys.argv[2:]
+        write(Workload(kind, *map(int, numbers)), destination)
+    else:
+        main()
