@@ -52,7 +52,10 @@ def several_stacks(stacks: Sequence[Stack]) -> MultipleStacksError:
         name
         for name in ("rows", "columns", "colour", "orientation")
         if len({repr(stack[name]) for stack in found}) > 1
-    ] or ["in-plane position"]
+    ]
+    if len({stack["slices"] is None for stack in found}) > 1:
+        differing.append("having a position (ImagePositionPatient)")
+    differing = differing or ["in-plane position"]
     lines = "\n".join(_stack_line(number, stack) for number, stack in enumerate(found[:_MOST]))
     more = f"\n  ... and {len(found) - _MOST} more" if len(found) > _MOST else ""
     return MultipleStacksError(
@@ -72,7 +75,9 @@ def _stack_line(number: int, stack: dict[str, Any]) -> str:
         else "cosines " + ", ".join(f"{cosine:.3f}" for cosine in orientation)
     )
     colour = ", colour" if stack["colour"] else ""
-    return f"  {number}: {stack['frames']} frames of {stack['rows']}x{stack['columns']}{colour}, {where}"
+    place = ", no position" if stack["slices"] is None else ""
+    size = f"{stack['rows']}x{stack['columns']}"
+    return f"  {number}: {stack['frames']} frames of {size}{colour}, {where}{place}"
 
 
 def varying(stack: Candidates) -> dict[str, list[Value]]:

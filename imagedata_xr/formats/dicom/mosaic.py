@@ -71,6 +71,12 @@ def _siemens_frames(header: Header) -> list[Frame]:
     side = _square_side(count)
     whole = _whole(header)
     shape = _tile_shape(header, whole, side, side)
+    listed = _csa(header, "NumberOfImagesInMosaic")
+    if listed and listed[0].isdecimal() and int(listed[0]) not in (0, count):
+        raise FormatError(
+            f"{header.source.name}: a mosaic of {count} images by (0019,100A), of {listed[0]} by "
+            "NumberOfImagesInMosaic in (0029,1010)"
+        )
     positions = _siemens_positions(header, whole, shape, count)
     times = _slice_times(header, count)
     own = [
@@ -139,16 +145,10 @@ def _tiles(
 
 def _count(header: Header) -> int:
     """Return NumberOfImagesInMosaic, of (0019,100A) or of the CSA image header."""
-    values = _csa(header, "NumberOfImagesInMosaic")
-    listed = int(values[0]) if values and values[0].isdecimal() else 0
     number = short(header.private(0x0019, _SIEMENS, 0x0A))
     if number is None:
-        number = listed
-    if listed not in (0, number):
-        raise FormatError(
-            f"{header.source.name}: a mosaic of {number} images by (0019,100A), of {listed} by "
-            "NumberOfImagesInMosaic in (0029,1010)"
-        )
+        values = _csa(header, "NumberOfImagesInMosaic")
+        number = int(values[0]) if values and values[0].isdecimal() else 0
     if not 0 < number <= _MOST_TILES:
         raise FormatError(
             f"{header.source.name}: a mosaic whose number of images is {number or 'missing'} "

@@ -247,12 +247,8 @@ def to_dataset(cube: Cube, found: Scan, options: Options) -> xr.Dataset:
     refs.ravel()[:] = [frame.ref for frame in flat]
     reader = reader_for((frame.ref for frame in flat), flat[0].shape, rescale=options.rescale)
     bare = [frame for frame in flat if frame.values.get("RescaleSlope") is None]
-    if (
-        options.rescale
-        and len(bare) < len(flat)
-        and any(f.ref.slope != 1 or f.ref.intercept for f in flat)
-        and bare
-    ):
+    scaled = {(ref.slope, ref.intercept) for ref in refs.ravel()} != {(1.0, 0.0)}
+    if options.rescale and scaled and 0 < len(bare) < len(flat):
         raise FormatError(
             f"{bare[0].ref.source.name}: has no RescaleSlope, but other images of the series have "
             "(rescale=False opens the stored values)"

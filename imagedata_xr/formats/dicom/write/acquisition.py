@@ -1,0 +1,226 @@
+"""
+Acquisition coordinates in their standard attributes, where the source header says otherwise.
+
+A frame with a source keeps what its header says of echo time, b value and so on, in the words of
+its vendor, as long as the coordinates mean the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from pydicom.datadict import tag_for_keyword
+
+from imagedata_xr import schema
+from imagedata_xr.formats.dicom.write.numbers import decimal, moment
+from imagedata_xr.sortkeys import readings
+from imagedata_xr.sortkeys.time import date_seconds, time_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from imagedata_xr.formats.dicom.write.layout import Layout
+    from imagedata_xr.frames import Frame
+
+__all__ = ["Acquisition", "acquisition_of"]
+
+KEYWORD: Final = {
+    schema.TE: "EchoTime",
+    schema.TI: "InversionTime",
+    schema.FA: "FlipAngle",
+    schema.TRIGGER_TIME: "TriggerTime",
+}
+ROUNDING: Final = 1e-4
+# Of the smallest step in time: as the index of the time axis takes two moments for one.
+TIME_ROUNDING: Final = 0.1
+ABSOLUTE: Final = ("AcquisitionDateTime", "AcquisitionDate+AcquisitionTime")
+
+
+@dataclass(slots=True, eq=False)
+class Acquisition:
+    """
+    Values of the acquisition coordinates for every frame.
+
+    Attributes
+    ----------
+    columns : mapping of str to ndarray
+        Coordinate to its values over the leading dimensions.
+    times : ndarray or None
+        Seconds from the first frame, where headers do not have them already.
+    start : float or None
+        Moment of time 0, in seconds from the year 2000.
+    count : ndarray or None
+        Number of the frame along the dimensions that no attribute describes.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+    times: NDArray[np.floating] | None = None
+    start: float | None = None
+    count: NDArray[np.intp] | None = None
+    _ranks: list[float] = field(default_factory=list)
+
+    def apply(self, dataset: Any, index: tuple[int, ...], frame: Frame | None) -> None:
+        """
+        Put the values of a frame into its header.
+
+        Parameters
+        ----------
+        dataset : pydicom.Dataset
+            Is changed.
+        index : tuple of int
+            Of the frame.
+        frame : Frame or None
+            Its own source.
+        """
+        for name, keyword in KEYWORD.items():
+            wanted = self._value(name, index)
+            if wanted is None or _same(wanted, _read(name, frame)):
+                continue
+            setattr(dataset, keyword, decimal(wanted))
+        self._diffusion(dataset, index, frame)
+        self._moment(dataset, index)
+        if frame is None and self.count is not None:
+            dataset.AcquisitionNumber = int(self.count[index]) + 1
+        for name, column in self.columns.items():
+            if frame is None and tag_for_keyword(name) and name not in KEYWORD.values():
+                setattr(dataset, name, column[index].item())
+
+    def _value(self, name: str, index: tuple[int, ...]) -> float | None:
+        column = self.columns.get(name)
+        value = None if column is None else float(column[index])
+        return value if value is not None and np.isfinite(value) else None
+
+    def _diffusion(self, dataset: Any, index: tuple[int, ...], frame: Frame | None) -> None:
+        b = self._value(schema.B, index)
+        vector = [self._value(name, index) for name in schema.BVEC]
+        known = _read(schema.B, frame)
+        direction = None if frame is None else frame.values.get("DiffusionGradientOrientation")
+        former = direction if isinstance(direction, tuple) else (0.0, 0.0, 0.0)
+        same = b is None or _same(b, known)
+        turned = None not in vector and not np.allclose(
+            np.array(vector, dtype=float), np.array(former, dtype=float), rtol=0, atol=ROUNDING
+        )
+        if same and not turned:
+            return
+        # What the vendor says of the gradient in elements of its own is not true any more.
+        dataset.remove_private_tags()
+        if b is not None:
+            dataset.DiffusionBValue = b
+        if None not in vector and any(vector):
+            dataset.DiffusionGradientOrientation = vector
+        elif "DiffusionGradientOrientation" in dataset:
+            del dataset.DiffusionGradientOrientation
+
+    def _moment(self, dataset: Any, index: tuple[int, ...]) -> None:
+        if self.times is None:
+            return
+        seconds = float(self.times[index])
+        if self.start is not None:
+            dataset.AcquisitionDate, dataset.AcquisitionTime = moment(self.start + seconds)
+            if "AcquisitionDateTime" in dataset:
+                dataset.AcquisitionDateTime = dataset.AcquisitionDate + dataset.AcquisitionTime
+            return
+        # Without a date, the offset from the first frame is all that can be said.
+        if not self._ranks:
+            self._ranks.extend(np.unique(self.times).tolist())
+        dataset.TemporalPositionIdentifier = self._ranks.index(seconds) + 1
+        dataset.NumberOfTemporalPositions = len(self._ranks)
+        dataset.TemporalPositionTimeOffset = seconds
+
+
+def acquisition_of(
+    layout: Layout, frames: NDArray[Any] | None, start: float | None = None
+) -> Acquisition:
+    """
+    Return what the coordinates of an array say of the acquisition.
+
+    Parameters
+    ----------
+    layout : Layout
+    frames : ndarray of Frame, or None
+        The source of every frame, where each has one.
+    start : float, optional
+        Moment of time 0 for frames without sources, seconds from the year 2000.
+    """
+    skipped = {schema.FRAME, schema.SERIES, *schema.SPATIAL, schema.RGB, schema.VOLUME}
+    columns = {}
+    for name in layout.image.coords:
+        column = None if name in skipped else layout.along(str(name))
+        if column is not None and column.dtype.kind in "biufU":
+            columns[str(name)] = column
+    times = columns.get(schema.TIME)
+    if times is not None and times.dtype.kind not in "iuf":
+        times = None
+    if times is not None and frames is not None and _times_are_kept(layout, times, frames):
+        times = None
+    if times is not None and frames is not None:
+        start = _start(times, frames)
+    known = {*KEYWORD, schema.B, schema.TIME, schema.SLICE}
+    other = [k for k, n in enumerate(layout.leading) if n not in known and not tag_for_keyword(n)]
+    count = None
+    if other:
+        places = np.indices(layout.shape)[other]
+        count = np.ravel_multi_index(tuple(places), [layout.shape[k] for k in other])
+    return Acquisition(columns, times, start, count)
+
+
+def start_of(attrs: Mapping[Any, Any]) -> float | None:
+    """Return the moment of the first frame that the attributes of an image tell."""
+    day, clock = attrs.get("AcquisitionDate"), attrs.get("AcquisitionTime")
+    if not (isinstance(day, str) and isinstance(clock, str)):
+        return None
+    start, seconds = date_seconds(day), time_seconds(clock)
+    return None if start is None or seconds is None else start + seconds
+
+
+def _read(name: str, frame: Frame | None) -> float | None:
+    if frame is None:
+        return None
+    if name == schema.TRIGGER_TIME:
+        value = frame.values.get("TriggerTime")
+    else:
+        value = readings(name)[0].value(frame.values)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _same(one: float, other: float | None) -> bool:
+    return other is not None and abs(one - other) <= ROUNDING * max(1.0, abs(one))
+
+
+def _moments(frames: NDArray[Any], source: str) -> NDArray[np.floating]:
+    key = next(key for key in readings(schema.TIME) if key.source == source)
+    found = [key.value(frame.values) for frame in frames.ravel()]
+    numbers = [float(v) if isinstance(v, int | float) else np.nan for v in found]
+    return np.array(numbers).reshape(frames.shape)
+
+
+def _times_are_kept(layout: Layout, times: NDArray[np.floating], frames: NDArray[Any]) -> bool:
+    """Tell whether some attribute of the headers orders the frames as their times do."""
+    coord = layout.image.coords[schema.TIME]
+    axes = tuple(layout.leading.index(str(dim)) for dim in coord.dims)
+    gaps = np.diff(np.unique(times))
+    if not axes or not gaps.size:
+        return True
+    allowed = max(TIME_ROUNDING * float(gaps.min()), 1e-3)
+    for key in readings(schema.TIME):
+        measured = _moments(frames, key.source)
+        if key.counts:
+            # The step was put in by the reader; the order is what the header holds.
+            order = np.sign(np.diff(measured, axis=axes[0])) == np.sign(np.diff(times, axis=axes[0]))
+            if bool(np.isfinite(measured).all() and order.all()):
+                return True
+        elif bool((np.ptp(measured - times, axis=axes) <= allowed).all()):
+            return True
+    return False
+
+
+def _start(times: NDArray[np.floating], frames: NDArray[Any]) -> float | None:
+    for source in ABSOLUTE:
+        measured = _moments(frames, source)
+        if np.isfinite(measured).all():
+            return float((measured - times).min()) if (measured - times).size else None
+    return None

@@ -1,0 +1,172 @@
+"""The frames that an array was read from: their headers, their pixels, and where they lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from imagedata_xr import schema
+from imagedata_xr.errors import HeaderError, ImagedataError
+from imagedata_xr.formats.dicom.headers import read_header
+from imagedata_xr.formats.dicom.instance import frames_of
+from imagedata_xr.formats.dicom.pixels import reader_for
+from imagedata_xr.geometry import POSITION_TOLERANCE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from imagedata_xr.formats.dicom.headerstore import HeaderStore
+    from imagedata_xr.formats.dicom.write.layout import Layout
+    from imagedata_xr.frames import Frame
+    from imagedata_xr.geometry import Grid
+
+__all__ = ["Cut", "SourceFrames", "cut_of", "is_single", "source_frames"]
+
+# Elements of objects that hold several images, or parts of one, in one instance.
+MULTIFRAME: Final = (
+    "NumberOfFrames",
+    "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """
+    The rows and columns of a source frame that a frame of the array consists of.
+
+    Attributes
+    ----------
+    rows, columns : ndarray of int
+    whole : bool
+        They are all of them, in their order.
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    whole: bool
+
+
+@dataclass(slots=True, eq=False)
+class SourceFrames:
+    """
+    Frames by their provenance keys, read again when asked for.
+
+    Attributes
+    ----------
+    store : HeaderStore
+    """
+
+    store: HeaderStore
+    _read: dict[str, dict[int, Frame]] = field(default_factory=dict)
+
+    def frame(self, key: int) -> Frame | None:
+        """Return a frame; None where nobody knows it any more, or its file cannot be read."""
+        if key not in self.store.places:
+            return None
+        source, number = self.store.places[key]
+        known = self._read.get(source.name)
+        if known is None:
+            try:
+                header = read_header(source)
+                found = [] if header is None else frames_of(header)
+            except ImagedataError as error:
+                raise HeaderError(
+                    f"the source {source.name} cannot be read again: {error}"
+                ) from error
+            known = self._read[source.name] = {one.ref.number: one for one in found}
+        return known.get(number)
+
+    def dataset(self, key: int) -> Any:
+        """Return the full header of a frame's instance, without the pixels, for one's own use."""
+        return self.store.dataset(key)
+
+    def pixels(self, frame: Frame, dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
+        """Return the values of a frame in a type; by default, as they are stored."""
+        reader = reader_for([frame.ref], frame.shape, rescale=dtype is not None)
+        if dtype is not None and dtype.kind == "f" and reader.dtype.kind in "iuf":
+            reader = type(reader)(reader.shape, dtype, rescale=True)
+        plane = np.empty(reader.shape, reader.dtype)
+        reader.read(frame.ref, plane)
+        return plane
+
+    def all_frames(self) -> Mapping[int, Frame]:
+        """Return every frame of the source series."""
+        found = {key: self.frame(key) for key in self.store.places}
+        return {key: frame for key, frame in found.items() if frame is not None}
+
+
+def source_frames(layout: Layout) -> SourceFrames | None:
+    """Return the frames that an array was read from, or None where it does not know them."""
+    series = layout.image.coords.get(schema.SERIES)
+    store = None if series is None else series.encoding.get(schema.HEADERS)
+    return None if store is None else SourceFrames(store)
+
+
+def is_single(dataset: Any) -> bool:
+    """Tell whether an instance holds one image as a whole."""
+    return not any(keyword in dataset for keyword in MULTIFRAME)
+
+
+def cut_of(frame: Frame, layout: Layout, place: int) -> Cut | None:
+    """
+    Return which pixels of a source frame lie where those of a slice of the array do.
+
+    Parameters
+    ----------
+    frame : Frame
+        Of the source.
+    layout : Layout
+    place : int
+        Number of the slice.
+
+    Returns
+    -------
+    Cut or None
+        None where the array lies elsewhere: by more than 0.01 mm, or a tenth of a pixel if that
+        is less, which is what the reader takes for the rounding of positions.
+    """
+    if layout.grid is None or frame.position is None:
+        same = layout.grid is None and frame.position is None and frame.shape == layout.plane
+        return _cut(*(np.arange(n) for n in frame.shape), frame.shape) if same else None
+    if frame.orientation is None or frame.spacing is None:
+        return None
+    across, down = np.asarray(frame.orientation, dtype=np.float64).reshape(2, 3)
+    normal = np.cross(across, down)
+    normal /= np.linalg.norm(normal)
+    steps = np.column_stack([down * frame.spacing[0], across * frame.spacing[1], normal])
+    rows, columns = _edges(layout.grid, place, steps, frame.position)
+    tolerance = min(POSITION_TOLERANCE, 0.1 * min(frame.spacing))
+    units = np.array([*frame.spacing, 1.0])
+    on_rows, on_columns = rows.round(), columns.round()
+    on_rows[:, 1:] = on_rows[0, 1], 0.0
+    on_columns[:, ::2] = on_rows[0, 0], 0.0
+    off = max(np.abs((rows - on_rows) * units).max(), np.abs((columns - on_columns) * units).max())
+    if off > tolerance:
+        return None
+    return _cut(on_rows[:, 0].astype(np.intp), on_columns[:, 1].astype(np.intp), frame.shape)
+
+
+def _edges(
+    grid: Grid, place: int, steps: NDArray[np.floating], corner: tuple[float, ...]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return the first column and the first row of a slice as indices of a source frame."""
+    first = grid.slice_origins()[place]
+    found = []
+    for axis in (grid.row, grid.column):
+        points = first + np.outer(axis.values - axis.values[0], axis.direction)
+        found.append(np.linalg.solve(steps, (points - np.asarray(corner)).T).T)
+    return found[0], found[1]
+
+
+def _cut(rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, int]) -> Cut | None:
+    if rows.min() < 0 or columns.min() < 0 or rows.max() >= shape[0] or columns.max() >= shape[1]:
+        return None
+    whole = np.array_equal(rows, np.arange(shape[0])) and np.array_equal(
+        columns, np.arange(shape[1])
+    )
+    return Cut(rows, columns, whole)
