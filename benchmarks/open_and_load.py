@@ -182,6 +182,17 @@ def measure(task, name, folder, warm):
     print(json.dumps({"seconds": seconds, "peak": max(grown, started), "sum": total}))
 
 
+def touch(megabytes):
+    """
+    Fill memory and give it back.
+
+    A virtual machine gets memory that is new to it slowly from its host: what comes next shall
+    find memory that is not new.
+    """
+    size = int(megabytes * 1e6)
+    bytearray(size)[::4096] = bytes(len(range(0, size, 4096)))
+
+
 def write(workload, folder):
     """Write the files of a workload, with names in the order of acquisition."""
     from imagedata_xr.testing import Head, Phantom, write_series
@@ -195,7 +206,8 @@ def write(workload, folder):
         spacing=(180 / max(workload.slices, 2), width, width),
         orientation="axial" if ct else (8.0, -5.0, 3.0),
         modality=workload.name,
-        dtype="int16" if ct else "uint16",
+        dtype="uint16",
+        bits_stored=12,
         value=Head(modality=workload.name),
         noise=8.0,
     )
@@ -235,6 +247,7 @@ def measure_all(workload, root, rounds):
     for number in range(rounds):
         random.Random(number).shuffle(cases)
         for task, name in cases:
+            _child("--touch", 5 * workload.megabytes)
             found[task, name].append(json.loads(_child("--case", task, name, folder, warm)))
     shutil.rmtree(folder)
     return found
@@ -328,6 +341,8 @@ def main():
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--case"]:
         measure(*sys.argv[2:])
+    elif sys.argv[1:2] == ["--touch"]:
+        touch(float(sys.argv[2]))
     elif sys.argv[1:2] == ["--write"]:
         kind, *numbers, destination = sys.argv[2:]
         write(Workload(kind, *map(int, numbers)), destination)

@@ -165,6 +165,12 @@ class Med:
 
         return to_nifti(self._image, path, **options)
 
+    def to_dicom(self, target: str | os.PathLike[str], **options: Any) -> Path:
+        """Write a folder of DICOM files; see `imagedata_xr.formats.dicom.write.to_dicom`."""
+        from imagedata_xr.formats.dicom.write import to_dicom
+
+        return to_dicom(self._image, target, **options)
+
 
 def _each(
     convert: Callable[[npt.NDArray[np.floating]], npt.NDArray[np.floating]], triples: npt.ArrayLike

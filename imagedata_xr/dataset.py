@@ -36,12 +36,15 @@ class Labels:
         Facts that are not data: where the values come from.
     tolerance : float
         Values of frames that differ by less are the same: headers round.
+    group : str
+        Coordinates of one group (the components of a vector) have the same dimensions.
     """
 
     values: npt.NDArray[Any]
     attrs: Mapping[str, Any] = field(default_factory=dict)
     encoding: Mapping[str, Any] = field(default_factory=dict)
     tolerance: float = 0.0
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +108,8 @@ def build(image: Image) -> xr.Dataset:
     for name, labels in image.dims.items():
         dataset = dataset.assign_coords(_axis(name, labels))
     for name, labels in image.frames.items():
-        dataset.coords[name] = _minimal(labels, image.leading)
+        mates = [one for one in image.frames.values() if one.group and one.group == labels.group]
+        dataset.coords[name] = _minimal(labels, image.leading, mates or [labels])
     if image.colour:
         dataset.coords[schema.RGB] = list(schema.RGB_LABELS)
     return dataset
@@ -132,18 +136,21 @@ def _axis(name: str, labels: Labels) -> xr.Coordinates | dict[str, Any]:
     return xr.Coordinates(index.create_variables({name: variable}), indexes={name: index})
 
 
-def _minimal(labels: Labels, leading: tuple[str, ...]) -> xr.Variable:
-    """Drop the dimensions along which the values do not vary."""
+def _minimal(labels: Labels, leading: tuple[str, ...], mates: Sequence[Labels]) -> xr.Variable:
+    """Drop the dimensions along which neither the values nor those of the same group vary."""
     values, dims = labels.values, leading
     for axis in reversed(range(values.ndim)):
-        first = values.take([0], axis=axis)
-        same = values == first
-        if values.dtype.kind == "f":
-            same = np.isclose(values, first, rtol=0, atol=labels.tolerance, equal_nan=True)
-        if same.all():
-            values = first.squeeze(axis=axis)
+        if all(_constant(mate, axis) for mate in mates):
+            values = values.take(0, axis=axis)
             dims = (*dims[:axis], *dims[axis + 1 :])
     variable = xr.Variable(dims, values, dict(labels.attrs), dict(labels.encoding))
     # Without it, ds.chunks and map_blocks refuse a Dataset whose coordinates are cut otherwise.
     variable.encoding["preferred_chunks"] = dict.fromkeys(dims, 1)
     return variable
+
+
+def _constant(labels: Labels, axis: int) -> bool:
+    first = labels.values.take([0], axis=axis)
+    if labels.values.dtype.kind != "f":
+        return bool((labels.values == first).all())
+    return np.allclose(labels.values, first, rtol=0, atol=labels.tolerance, equal_nan=True)

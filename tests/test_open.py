@@ -608,3 +608,36 @@ def test_images_without_position_are_no_time_course(tmp_path):
     write_series(Phantom(axes={"time": [0, 3]}, modality="SC", shape=(1, 6, 5)), tmp_path / "s")
     assert opened(tmp_path / "s").dims == ("volume", "row", "column")
     assert opened(tmp_path / "s", sort="time").dims == ("time", "row", "column")
+
+
+@pytest.mark.parametrize("content", [b"", bytes(100)])
+def test_a_blank_file_without_suffix_is_a_lost_slice(folder, content):
+    """What is left of a file among files without a suffix is an error that names it."""
+    victim = max(folder.iterdir())
+    victim.write_bytes(content)
+    with pytest.raises(FormatError, match=victim.name):
+        opened(folder)
+
+
+def test_two_patients_in_one_series_are_refused(folder):
+    """One file of another patient is never hidden in a series."""
+    change_header(min(folder.iterdir()), PatientID="somebody else")
+    with pytest.raises(MultipleSeriesError, match="2 patients"):
+        opened(folder)
+    cut = opened(folder, select={"PatientID": "somebody else"})
+    assert cut.sizes["slice"] == 1
+
+
+def test_units_that_differ_between_frames_are_no_units(tmp_path):
+    """The attribute units speaks for all frames or is not there."""
+    paths = write_series(Phantom(attributes={"RescaleType": "HU"}, modality="CT"), tmp_path / "s")
+    assert opened(tmp_path / "s").attrs["units"] == "HU"
+    change_header(paths[0], RescaleType="mgml")
+    assert "units" not in opened(tmp_path / "s").attrs
+
+
+def test_the_start_is_that_of_the_earliest_frame(tmp_path):
+    """The attribute AcquisitionTime is the zero of the time axis, whichever slice came first."""
+    phantom = Phantom(axes={"time": [0, 5]}, slice_delay=0.5, start="20240101101010.0")
+    write_series(phantom, tmp_path / "s", shuffle=1)
+    assert float(opened(tmp_path / "s").attrs["AcquisitionTime"]) == 101010.0

@@ -19,7 +19,14 @@ from imagedata_xr.errors import (
     OptionError,
     SortError,
 )
-from imagedata_xr.sorting import by_series, choose_series, choose_stack, select_frames, sort_stack
+from imagedata_xr.sorting import (
+    by_series,
+    choose_series,
+    choose_stack,
+    one_patient,
+    select_frames,
+    sort_stack,
+)
 from imagedata_xr.sortkeys import SortKey, resolve
 from imagedata_xr.testing import Phantom
 from imagedata_xr.testing.strategies import phantoms
@@ -307,7 +314,9 @@ def test_coil_elements_are_a_dimension():
 
 
 def test_patients_are_never_joined():
-    """Series of two patients make no array, whatever the sort."""
+    """Frames of two patients make no array, even in one series; each can be chosen."""
     found = frames(Phantom()) + frames(Phantom(patient=2, attributes={"FlipAngle": 3}))
-    with pytest.raises(MultipleSeriesError, match="2 patients"):
-        choose_series(by_series(found), "all")
+    with pytest.raises(MultipleSeriesError, match="2 patients") as caught:
+        one_patient(found)
+    for suggestion in caught.value.suggestions:
+        assert len(select_frames(found, suggestion["select"])) == 4

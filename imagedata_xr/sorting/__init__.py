@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from imagedata_xr.sorting.cube import Cube, DimensionLabels, choose_stack, sort_stack
-from imagedata_xr.sorting.series import by_series, choose_series, describe_series, select_frames
+from imagedata_xr.sorting.series import (
+    by_series,
+    choose_series,
+    describe_series,
+    one_patient,
+    select_frames,
+)
 from imagedata_xr.sorting.stacks import Stack, split
 
 __all__ = [
@@ -14,6 +20,7 @@ __all__ = [
     "choose_series",
     "choose_stack",
     "describe_series",
+    "one_patient",
     "select_frames",
     "sort_stack",
     "split",

@@ -252,7 +252,14 @@ def _whole_slices(stack: Candidates, asked: Sequence[Sequence[SortKey]]) -> list
     counts = np.bincount(stack.slots)
     keep = np.isin(stack.slots, np.flatnonzero(counts == counts.max()))
     places = [frame.values.get("SliceLocation") for frame in stack.frames]
-    if keep.all() or any(place is None for place in places) or not _sortable(stack, keep, asked):
+    # What is left must have no hole: two slices tell nobody that a third lay between them.
+    left = np.unique(stack.slots[keep])
+    if (
+        keep.all()
+        or np.ptp(left) >= left.size
+        or any(place is None for place in places)
+        or not _sortable(stack, keep, asked)
+    ):
         return []
     kept = sorted({place for place, k in zip(places, keep.tolist(), strict=True) if k}, key=str)
     return [{"select": {"SliceLocation": kept}}] if len(kept) <= 64 else []

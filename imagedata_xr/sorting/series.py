@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from math import isclose
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     Criterion: TypeAlias = Value | Sequence[Value] | slice | Callable[[Value], bool]
     SeriesChoice: TypeAlias = str | int | Sequence[str | int]
 
-__all__ = ["by_series", "choose_series", "describe_series", "select_frames"]
+__all__ = ["by_series", "choose_series", "describe_series", "one_patient", "select_frames"]
 
 ALL = "all"
 _SHOWN = ("SeriesNumber", "Modality", "SeriesDescription", "SeriesInstanceUID")
@@ -59,30 +60,36 @@ def choose_series(groups: Sequence[list[Frame]], series: SeriesChoice | None) ->
     Raises
     ------
     MultipleSeriesError
-        Several series fit; the message lists them with the argument that chooses each. Or the
-        series to be sorted together are of several patients.
+        Several series fit; the message lists them with the argument that chooses each.
     NoImagesError
         No series fits.
     """
     if series is None or (isinstance(series, str) and series == ALL):
         if len(groups) > 1 and series is None:
             raise _several(groups, "several series", groups)
-        return _joined(groups)
+        return [frame for group in groups for frame in group]
     if isinstance(series, str | int):
         return _one(groups, series)
-    return _joined([_one(groups, choice) for choice in series])
+    return [frame for choice in series for frame in _one(groups, choice)]
 
 
-def _joined(groups: Sequence[list[Frame]]) -> list[Frame]:
-    """Put series together, which must be one patient's."""
-    patients = {str(group[0].values.get("PatientID") or "") for group in groups}
-    if len(patients) > 1:
+def one_patient(frames: Sequence[Frame]) -> None:
+    """
+    Check that frames to be sorted together are of one patient.
+
+    Raises
+    ------
+    MultipleSeriesError
+        They have several values of Patient ID, in several series or even in one.
+    """
+    counts = Counter(str(frame.values.get("PatientID") or "") for frame in frames)
+    if len(counts) > 1:
         raise MultipleSeriesError(
-            f"the {len(groups)} series are of {len(patients)} patients (PatientID), which are "
-            "never put into one array: choose series of one of them",
-            groups=[describe_series(group) for group in groups],
+            f"the images are of {len(counts)} patients (PatientID), which are never put into one "
+            "array",
+            groups=[{"PatientID": name, "frames": count} for name, count in counts.items()],
+            suggestions=[{"select": {"PatientID": name}} for name in counts if name],
         )
-    return [frame for group in groups for frame in group]
 
 
 def _one(groups: Sequence[list[Frame]], choice: str | int) -> list[Frame]:

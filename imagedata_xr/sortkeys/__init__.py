@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from imagedata_xr import schema
 from imagedata_xr.errors import OptionError
 from imagedata_xr.sortkeys.key import SortKey
+from imagedata_xr.sortkeys.time import CONTENT_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -86,6 +87,8 @@ def readings(name: str) -> tuple[SortKey, ...]:
     name = _ALIASES.get(name, name)
     if name.lower() in _MOMENTS:
         keyword = _MOMENTS[name.lower()]
+        if keyword == "ContentTime":
+            return (CONTENT_TIME,)
         return tuple(k for k in readings(schema.TIME) if keyword in k.source.split("+"))
     if name in _BUILT_IN:
         found: tuple[SortKey, ...] = import_module(f"imagedata_xr.sortkeys.{name}").READINGS

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imagedata_xr.frames import Frame
     from imagedata_xr.sorting import Cube
 
-__all__ = ["per_frame"]
+__all__ = ["earliest", "per_frame"]
 
 # DICOM times have microseconds.
 _DECIMALS = 6
@@ -99,6 +99,15 @@ def _moments(cube: Cube, flat: Sequence[Frame]) -> dict[str, npt.NDArray[np.floa
     return found
 
 
+def earliest(frames: Sequence[Frame]) -> Frame:
+    """Return the frame that was acquired first, the first one where the header does not say."""
+    keys = {key.source: key for key in readings(schema.TIME)}
+    moments = _numbers(
+        keys["AcquisitionDate+AcquisitionTime"].value(frame.values) for frame in frames
+    )
+    return frames[0 if moments is None else int(np.nanargmin(moments))]
+
+
 def _directions(flat: Sequence[Frame], shape: tuple[int, ...]) -> dict[str, Labels]:
     """Return gradient directions in patient LPS; frames without one (b = 0) have the zero vector."""
     rows = [frame.values.get("DiffusionGradientOrientation") for frame in flat]
@@ -109,7 +118,7 @@ def _directions(flat: Sequence[Frame], shape: tuple[int, ...]) -> dict[str, Labe
         dtype=np.float64,
     )
     return {
-        name: Labels(table[:, k].reshape(shape), tolerance=_ROUNDING)
+        name: Labels(table[:, k].reshape(shape), tolerance=_ROUNDING, group="bvec")
         for k, name in enumerate(schema.BVEC)
     }
 

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 
     from imagedata_xr.formats.dicom.headers import Header
     from imagedata_xr.formats.dicom.nested import Nested, Span
-    from imagedata_xr.formats.dicom.reader import Options, Scan
+    from imagedata_xr.formats.dicom.reader import Options
+    from imagedata_xr.formats.dicom.scan import Scan
     from imagedata_xr.formats.dicom.segments import Segment
     from imagedata_xr.frames import PixelFormat, Value
     from imagedata_xr.sorting import Stack

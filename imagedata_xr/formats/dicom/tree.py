@@ -9,14 +9,16 @@ import xarray as xr
 
 from imagedata_xr import schema
 from imagedata_xr.errors import ImagedataError
-from imagedata_xr.formats.dicom.reader import scan, stack_dataset
-from imagedata_xr.sorting import by_series, split
+from imagedata_xr.formats.dicom.reader import stack_dataset
+from imagedata_xr.formats.dicom.scan import scan, without_duplicates
+from imagedata_xr.sorting import by_series, one_patient, split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from imagedata_xr.formats.dicom.headers import Header
-    from imagedata_xr.formats.dicom.reader import Options, Scan
+    from imagedata_xr.formats.dicom.reader import Options
+    from imagedata_xr.formats.dicom.scan import Scan
     from imagedata_xr.frames import Frame, Value
     from imagedata_xr.sorting import Stack
 
@@ -138,6 +140,8 @@ def _series(
     path: str, frames: Sequence[Frame], found: Scan, options: Options
 ) -> dict[str, xr.Dataset]:
     try:
+        frames = without_duplicates(frames)
+        one_patient(frames)
         stacks = split(frames)
     except ImagedataError as error:
         return {path: _failed(frames, error)}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.write.layout import Layout
     from imagedata_xr.frames import Frame
 
-__all__ = ["Acquisition", "acquisition_of"]
+__all__ = ["Acquisition", "acquisition_of", "start_of"]
 
 KEYWORD: Final = {
     schema.TE: "EchoTime",
@@ -63,7 +63,9 @@ class Acquisition:
     count: NDArray[np.intp] | None = None
     _ranks: list[float] = field(default_factory=list)
 
-    def apply(self, dataset: Any, index: tuple[int, ...], frame: Frame | None) -> None:
+    def apply(
+        self, dataset: Any, index: tuple[int, ...], frame: Frame | None, *, turned: bool = False
+    ) -> None:
         """
         Put the values of a frame into its header.
 
@@ -75,13 +77,16 @@ class Acquisition:
             Of the frame.
         frame : Frame or None
             Its own source.
+        turned : bool
+            The image axes may be others than in the source, to which some vendors' gradient
+            directions refer.
         """
         for name, keyword in KEYWORD.items():
             wanted = self._value(name, index)
             if wanted is None or _same(wanted, _read(name, frame)):
                 continue
             setattr(dataset, keyword, decimal(wanted))
-        self._diffusion(dataset, index, frame)
+        self._diffusion(dataset, index, frame, turned=turned)
         self._moment(dataset, index)
         if frame is None and self.count is not None:
             dataset.AcquisitionNumber = int(self.count[index]) + 1
@@ -94,23 +99,26 @@ class Acquisition:
         value = None if column is None else float(column[index])
         return value if value is not None and np.isfinite(value) else None
 
-    def _diffusion(self, dataset: Any, index: tuple[int, ...], frame: Frame | None) -> None:
+    def _diffusion(
+        self, dataset: Any, index: tuple[int, ...], frame: Frame | None, *, turned: bool
+    ) -> None:
         b = self._value(schema.B, index)
         vector = [self._value(name, index) for name in schema.BVEC]
         known = _read(schema.B, frame)
         direction = None if frame is None else frame.values.get("DiffusionGradientOrientation")
         former = direction if isinstance(direction, tuple) else (0.0, 0.0, 0.0)
         same = b is None or _same(b, known)
-        turned = None not in vector and not np.allclose(
+        known_vector = None not in vector
+        moved = known_vector and not np.allclose(
             np.array(vector, dtype=float), np.array(former, dtype=float), rtol=0, atol=ROUNDING
         )
-        if same and not turned:
+        if same and not moved and not (turned and known_vector):
             return
         # What the vendor says of the gradient in elements of its own is not true any more.
         dataset.remove_private_tags()
         if b is not None:
             dataset.DiffusionBValue = b
-        if None not in vector and any(vector):
+        if known_vector and any(vector):
             dataset.DiffusionGradientOrientation = vector
         elif "DiffusionGradientOrientation" in dataset:
             del dataset.DiffusionGradientOrientation
@@ -206,12 +214,14 @@ def _times_are_kept(layout: Layout, times: NDArray[np.floating], frames: NDArray
     if not axes or not gaps.size:
         return True
     allowed = max(TIME_ROUNDING * float(gaps.min()), 1e-3)
-    for key in readings(schema.TIME):
+    told = coord.encoding.get("source")
+    keys = [key for key in readings(schema.TIME) if key.source == told]
+    for key in keys or [key for key in readings(schema.TIME) if not key.counts]:
         measured = _moments(frames, key.source)
         if key.counts:
             # The step was put in by the reader; the order is what the header holds.
-            order = np.sign(np.diff(measured, axis=axes[0])) == np.sign(np.diff(times, axis=axes[0]))
-            if bool(np.isfinite(measured).all() and order.all()):
+            steps = [np.sign(np.diff(one, axis=axes[0])) for one in (measured, times)]
+            if np.array_equal(*steps):
                 return True
         elif bool((np.ptp(measured - times, axis=axes) <= allowed).all()):
             return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from imagedata_xr.errors import HeaderError, ImagedataError
 from imagedata_xr.formats.dicom.headers import read_header
 from imagedata_xr.formats.dicom.instance import frames_of
 from imagedata_xr.formats.dicom.pixels import reader_for
+from imagedata_xr.formats.dicom.write.multiframe import is_single, single_header
 from imagedata_xr.geometry import POSITION_TOLERANCE
 
 if TYPE_CHECKING:
@@ -24,14 +25,7 @@ if TYPE_CHECKING:
     from imagedata_xr.frames import Frame
     from imagedata_xr.geometry import Grid
 
-__all__ = ["Cut", "SourceFrames", "cut_of", "is_single", "source_frames"]
-
-# Elements of objects that hold several images, or parts of one, in one instance.
-MULTIFRAME: Final = (
-    "NumberOfFrames",
-    "PerFrameFunctionalGroupsSequence",
-    "SharedFunctionalGroupsSequence",
-)
+__all__ = ["Cut", "SourceFrames", "cut_of", "source_frames"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +57,7 @@ class SourceFrames:
 
     store: HeaderStore
     _read: dict[str, dict[int, Frame]] = field(default_factory=dict)
+    _last: tuple[str, Any] = ("", None)
 
     def frame(self, key: int) -> Frame | None:
         """Return a frame; None where nobody knows it any more, or its file cannot be read."""
@@ -82,8 +77,24 @@ class SourceFrames:
         return known.get(number)
 
     def dataset(self, key: int) -> Any:
-        """Return the full header of a frame's instance, without the pixels, for one's own use."""
-        return self.store.dataset(key)
+        """
+        Return a header for a frame, without pixels, for one's own use.
+
+        It is that of its instance, if this holds one image; else what it says of the frame.
+        """
+        source, number = self.store.place(key)
+        if self._last[0] == source.name:
+            return single_header(self._last[1], number)
+        dataset = self.store.dataset(key)
+        if is_single(dataset):
+            return dataset
+        # Long, and read once for all its frames.
+        self._last = (source.name, dataset)
+        return single_header(dataset, number)
+
+    def stands_alone(self, frame: Frame) -> bool:
+        """Tell whether a frame, whose header was asked for last, is all that its instance holds."""
+        return frame.ref.tile is None and self._last[0] != frame.ref.source.name
 
     def pixels(self, frame: Frame, dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
         """Return the values of a frame in a type; by default, as they are stored."""
@@ -105,11 +116,6 @@ def source_frames(layout: Layout) -> SourceFrames | None:
     series = layout.image.coords.get(schema.SERIES)
     store = None if series is None else series.encoding.get(schema.HEADERS)
     return None if store is None else SourceFrames(store)
-
-
-def is_single(dataset: Any) -> bool:
-    """Tell whether an instance holds one image as a whole."""
-    return not any(keyword in dataset for keyword in MULTIFRAME)
 
 
 def cut_of(frame: Frame, layout: Layout, place: int) -> Cut | None:

@@ -1,0 +1,110 @@
+"""Classes of objects that hold one image (PS3.4 B.5), and the attributes that they must have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CT", "MR", "PET", "SECONDARY_CAPTURE", "SIXTEEN", "class_of", "complete", "third_value"]
+
+CT: Final = "1.2.840.10008.5.1.4.1.1.2"
+MR: Final = "1.2.840.10008.5.1.4.1.1.4"
+PET: Final = "1.2.840.10008.5.1.4.1.1.128"
+SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
+# Bits Allocated is 16 (PS3.3 C.8.2.1, C.8.3.1 and C.8.9.4).
+SIXTEEN: Final = frozenset({CT, MR, PET})
+
+# Classes of several images to those of one; X-ray images may be either.
+_SINGLE: Final = {
+    "1.2.840.10008.5.1.4.1.1.3.1": "1.2.840.10008.5.1.4.1.1.6.1",
+    "1.2.840.10008.5.1.4.1.1.6.1": "1.2.840.10008.5.1.4.1.1.6.1",
+    "1.2.840.10008.5.1.4.1.1.12.1": "1.2.840.10008.5.1.4.1.1.12.1",
+    "1.2.840.10008.5.1.4.1.1.12.2": "1.2.840.10008.5.1.4.1.1.12.2",
+    "1.2.840.10008.5.1.4.1.1.2.1": CT,
+    "1.2.840.10008.5.1.4.1.1.2.2": CT,
+    "1.2.840.10008.5.1.4.1.1.4.1": MR,
+    "1.2.840.10008.5.1.4.1.1.4.3": MR,
+    "1.2.840.10008.5.1.4.1.1.4.4": MR,
+}
+_OF_MODALITY: Final = {"CT": CT, "MR": MR}
+
+# Empty where nobody knows them (type 2, PS3.5 7.4.3).
+_EMPTY: Final = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "AccessionNumber",
+    "SeriesNumber",
+    "Manufacturer",
+)
+_EMPTY_OF: Final = {
+    MR: ("ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength"),
+    CT: ("KVP", "AcquisitionNumber"),
+}
+_PLACED: Final = ("PositionReferenceIndicator", "PatientPosition", "SliceThickness")
+# A research mode and no variant: what PS3.3 C.8.3.1 offers where nothing is known.
+_DEFAULT: Final = {
+    MR: {"ScanningSequence": "RM", "SequenceVariant": "NONE"},
+    SECONDARY_CAPTURE: {"ConversionType": "WSD"},
+}
+_THIRD: Final = {MR: "OTHER", CT: "AXIAL"}
+
+
+def class_of(known: Mapping[str, Any], *, colour: bool) -> str:
+    """
+    Return the class for an image with these attributes, Secondary Capture where none fits.
+
+    Parameters
+    ----------
+    known : mapping of str to value
+        With ``SOPClassUID`` or ``Modality``, as far as they are known.
+    colour : bool
+        MR and CT have no colours.
+    """
+    named = str(known.get("SOPClassUID") or "")
+    found = _SINGLE.get(named, named if named in (CT, MR, SECONDARY_CAPTURE) else "")
+    if not found:
+        found = _OF_MODALITY.get(str(known.get("Modality") or ""), SECONDARY_CAPTURE)
+    return SECONDARY_CAPTURE if colour and found in (CT, MR) else found
+
+
+def complete(dataset: Any, *, placed: bool) -> None:
+    """
+    Add what the class of an instance requires and the header lacks.
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+        Is changed.
+    placed : bool
+        The image has a place in the patient.
+    """
+    kind = str(dataset.SOPClassUID)
+    for keyword, value in _DEFAULT.get(kind, {}).items():
+        if not dataset.get(keyword):
+            setattr(dataset, keyword, value)
+    wanted = [*_EMPTY, *_EMPTY_OF.get(kind, ()), *(_PLACED if placed else ())]
+    if kind == SECONDARY_CAPTURE or not placed:
+        wanted.append("PatientOrientation")
+    if not dataset.get("BodyPartExamined"):
+        # Of a body part that may be one of a pair.
+        wanted.append("Laterality")
+    for keyword in wanted:
+        if keyword not in dataset:
+            tag = tag_for_keyword(keyword)
+            assert tag is not None
+            dataset.add_new(tag, dictionary_VR(tag), None)
+
+
+def third_value(kind: str) -> str | None:
+    """Return the least specific third value of Image Type that a class allows."""
+    return _THIRD.get(kind)

@@ -1,0 +1,144 @@
+"""
+Headers of images that were computed from others (PS3.3 C.7.6.1.1.2 and C.12.4).
+
+The header is that of a source frame without what described the source's own pixels. Where several
+frames went into one, it holds what they have in common.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from pydicom import Dataset
+from pydicom.sequence import Sequence as Items
+
+from imagedata_xr.formats.dicom.headers import read_header
+from imagedata_xr.formats.dicom.headers.dictionary import KEYWORD_OF
+from imagedata_xr.formats.dicom.write.classes import MR, third_value
+from imagedata_xr.formats.dicom.write.instances import drop_drawn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imagedata_xr.frames import Frame
+
+__all__ = ["drop_pixel_facts", "keep_common", "mark_derived", "reference"]
+
+LONGEST: Final = 1024
+# What was said of the pixels of the source: how to show them, their range, signatures over them.
+PIXEL_FACTS: Final = (
+    "DigitalSignaturesSequence",
+    "IconImageSequence",
+    "LargestImagePixelValue",
+    "LargestPixelValueInSeries",
+    "MACParametersSequence",
+    "ModalityLUTSequence",
+    "PixelAspectRatio",
+    "PixelPaddingRangeLimit",
+    "PixelPaddingValue",
+    "RealWorldValueMappingSequence",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "RescaleType",
+    "SmallestImagePixelValue",
+    "SmallestPixelValueInSeries",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    "WindowCenter",
+    "WindowCenterWidthExplanation",
+    "WindowWidth",
+)
+_PALETTES: Final = range(0x00281101, 0x00281224)
+# Required, if empty, in some class (type 2 and 2C).
+_EMPTIED: Final = frozenset({"AcquisitionNumber", "ContentDate", "ContentTime", "EchoTime", "KVP"})
+# These are set, or looked after, elsewhere.
+_OWN: Final = frozenset(
+    {
+        "ImageOrientationPatient",
+        "ImagePositionPatient",
+        "InstanceNumber",
+        "PixelSpacing",
+        "SOPInstanceUID",
+        "SeriesInstanceUID",
+        "SliceLocation",
+        "SpecificCharacterSet",
+    }
+)
+
+
+def drop_pixel_facts(dataset: Any) -> None:
+    """Leave out what is only true of the pixels of the source."""
+    for keyword in PIXEL_FACTS:
+        if keyword in dataset:
+            delattr(dataset, keyword)
+    for tag in [tag for tag in dataset.keys() if int(tag) in _PALETTES]:  # noqa: SIM118
+        del dataset[tag]
+    drop_drawn(dataset)
+
+
+def keep_common(dataset: Any, frames: Sequence[Frame]) -> None:
+    """
+    Leave out of a header what is not the same in all frames that went into an image.
+
+    Private elements go with them: they describe one acquisition.
+    """
+    if len(frames) < 2:
+        return
+    dataset.remove_private_tags()
+    headers = [read_header(frame.ref.source) for frame in frames]
+    elements = [header.elements for header in headers if header is not None]
+    tags = {tag for known in elements for tag in known}
+    for tag in tags:
+        keyword = KEYWORD_OF.get(tag)
+        if keyword is None or keyword in _OWN or tag not in dataset:
+            continue
+        if any(known.get(tag) != elements[0].get(tag) for known in elements):
+            if keyword in _EMPTIED:
+                dataset[tag].value = None
+            else:
+                del dataset[tag]
+
+
+def mark_derived(dataset: Any, sources: Sequence[Frame], description: str) -> None:
+    """
+    Say in a header that the image is computed, and from what.
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+        Is changed.
+    sources : sequence of Frame
+        The images that it was computed from, as far as they are known.
+    description : str
+        Derivation Description, unless the caller gives one.
+    """
+    former = dataset.get("ImageType") or []
+    former = [former] if isinstance(former, str) else list(former)
+    rest = [text for text in former[2:] if text != "MOSAIC"]
+    third = third_value(str(dataset.SOPClassUID))
+    if third is not None and not rest:
+        rest = [third]
+    dataset.ImageType = ["DERIVED", "SECONDARY", *rest]
+    dataset.DerivationDescription = description[:LONGEST]
+    now = datetime.now().astimezone()
+    dataset.InstanceCreationDate = now.strftime("%Y%m%d")
+    dataset.InstanceCreationTime = now.strftime("%H%M%S.%f")
+    if "SourceImageSequence" in dataset:
+        del dataset.SourceImageSequence
+    if sources:
+        dataset.SourceImageSequence = Items([reference(frame) for frame in sources])
+
+
+def reference(frame: Frame) -> Dataset:
+    """Return an item of Source Image Sequence (PS3.3 C.7.6.1, Image SOP Instance Reference)."""
+    item, purpose = Dataset(), Dataset()
+    item.ReferencedSOPClassUID = str(frame.values.get("SOPClassUID") or MR)
+    item.ReferencedSOPInstanceUID = frame.uid
+    if frame.ref.format.frames > 1:
+        item.ReferencedFrameNumber = frame.ref.number + 1
+    purpose.CodeValue = "121322"
+    purpose.CodingSchemeDesignator = "DCM"
+    purpose.CodeMeaning = "Source image for image processing operation"
+    item.PurposeOfReferenceCodeSequence = Items([purpose])
+    return item

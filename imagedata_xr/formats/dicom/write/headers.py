@@ -1,0 +1,210 @@
+"""Headers of a derived series: from a source of each frame, of its slice, or from attributes."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from pydicom import Dataset
+
+from imagedata_xr import schema
+from imagedata_xr.formats.dicom.write.acquisition import start_of
+from imagedata_xr.formats.dicom.write.classes import (
+    CT,
+    PET,
+    SECONDARY_CAPTURE,
+    class_of,
+    complete,
+)
+from imagedata_xr.formats.dicom.write.derived import drop_pixel_facts, keep_common, mark_derived
+from imagedata_xr.formats.dicom.write.multiframe import is_segmentation
+from imagedata_xr.formats.dicom.write.source_headers import cut_of
+from imagedata_xr.formats.dicom.write.template import header_from_attrs, require_known
+from imagedata_xr.formats.dicom.write.uids import new_uid
+from imagedata_xr.sortkeys import readings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pydicom import DataElement
+
+    from imagedata_xr.formats.dicom.write.layout import Layout
+    from imagedata_xr.formats.dicom.write.source_headers import SourceFrames
+    from imagedata_xr.formats.dicom.write.values import Encoding
+    from imagedata_xr.frames import Frame
+
+__all__ = ["Headers", "describe"]
+
+# Units of PET (PS3.3 C.8.9.1.1.3) for those of arrays.
+PET_UNITS: Final = {"g/ml": "GML", "GML": "GML", "BQML": "BQML", "CNTS": "CNTS", "NONE": "NONE"}
+
+
+def describe(encoding: Encoding) -> str:
+    """Return a Derivation Description: what was done, and how exact the stored values are."""
+    exact = "stored exactly" if not encoding.error else f"rounded by at most {encoding.error:.3g}"
+    return f"Computed with imagedata_xr; values {exact}"
+
+
+class Headers:
+    """
+    Makes the header of each frame of a derived series.
+
+    Parameters
+    ----------
+    layout : Layout
+    sources : SourceFrames or None
+    own : ndarray of Frame or None
+        The source of each frame, where there is one.
+    extra : list of DataElement
+        Attributes that the caller gives.
+    template : Dataset or None
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        sources: SourceFrames | None,
+        own: NDArray[Any],
+        extra: list[DataElement],
+        template: Dataset | None,
+    ) -> None:
+        self.layout = layout
+        self.own = own
+        self.extra = {element.keyword: element.value for element in extra}
+        self.template = template
+        self.sources = sources
+        self._of_slice: dict[int, list[Frame]] = {}
+        self._bases: dict[int, Dataset] = {}
+        self._study = new_uid()
+        self._space = new_uid()
+        usable = self._usable(self._any_frame())
+        self.from_source = usable
+        known = own.ravel() if sources is not None else []
+        self.lost = 0 if usable else sum(frame is not None for frame in known)
+        self.sop_class = self._class()
+
+    def _any_frame(self) -> Frame | None:
+        listed = [frame for frame in self.own.ravel() if frame is not None]
+        if listed or self.sources is None:
+            return listed[0] if listed else None
+        return next(iter(self._all.values()), None)
+
+    def _usable(self, frame: Frame | None) -> bool:
+        """Tell whether headers of the source can be those of single images."""
+        if frame is None or self.sources is None:
+            return False
+        values = frame.values
+        if frame.hash not in self.sources.store.places or is_segmentation(values):
+            return False
+        return not (self.layout.is_rgb and values.get("SamplesPerPixel") != 3)
+
+    def _class(self) -> str:
+        if "SOPClassUID" in self.extra:
+            return str(self.extra["SOPClassUID"])
+        frame = self._any_frame()
+        if self.from_source and frame is not None and "Modality" not in self.extra:
+            assert self.sources is not None
+            return str(self.sources.dataset(frame.hash).get("SOPClassUID") or SECONDARY_CAPTURE)
+        known = dict(self.layout.image.attrs)
+        if self.template is not None and "SOPClassUID" not in known:
+            known = {"Modality": self.template.get("Modality"), **known}
+        return class_of({**known, **self.extra}, colour=self.layout.is_rgb)
+
+    @cached_property
+    def _all(self) -> dict[int, Frame]:
+        return {} if self.sources is None else dict(self.sources.all_frames())
+
+    @cached_property
+    def start(self) -> float | None:
+        """Moment of the first frame of the source, seconds from the year 2000."""
+        keys = [key for key in readings(schema.TIME) if key.source.startswith("Acquisition")]
+        for key in keys:
+            found = [key.value(frame.values) for frame in self._all.values()]
+            numbers = [value for value in found if isinstance(value, int | float)]
+            if numbers:
+                return float(min(numbers))
+        return start_of(self.layout.image.attrs)
+
+    def is_own(self, index: tuple[int, ...]) -> bool:
+        """Tell whether the header is that of the frame's own source."""
+        return self.from_source and self.own[index] is not None
+
+    def keeps_place(self, index: tuple[int, ...]) -> bool:
+        """Tell whether the header has the frame's place, size and orientation already."""
+        frames = self.frames_of(index)
+        if not self.from_source or not frames or self.sources is None:
+            return False
+        if not self.sources.stands_alone(frames[0]):
+            return False
+        cut = cut_of(frames[0], self.layout, self.layout.slice_of(index))
+        return cut is not None and cut.whole
+
+    def frames_of(self, index: tuple[int, ...]) -> list[Frame]:
+        """Return the sources of a frame: its own, or all at its slice."""
+        if self.own[index] is not None:
+            return [self.own[index]]
+        place = self.layout.slice_of(index)
+        if place not in self._of_slice:
+            self._of_slice[place] = [
+                frame
+                for frame in self._all.values()
+                if cut_of(frame, self.layout, place) is not None
+            ]
+        return self._of_slice[place]
+
+    def make(self, index: tuple[int, ...], description: str) -> Dataset:
+        """
+        Return a header without pixels, for one's own use.
+
+        Parameters
+        ----------
+        index : tuple of int
+            Of the frame.
+        description : str
+            Derivation Description.
+        """
+        frames = self.frames_of(index)
+        dataset = self._base(index, frames)
+        dataset.SOPClassUID = self.sop_class
+        origin = "" if self.from_source else "; header from the attributes of the array"
+        mark_derived(dataset, frames, description + origin)
+        complete(dataset, placed=self.layout.grid is not None)
+        return dataset
+
+    def _base(self, index: tuple[int, ...], frames: list[Frame]) -> Dataset:
+        if not self.from_source or self.sources is None:
+            return self._from_attrs()
+        base: Dataset = self.sources.dataset((frames or list(self._all.values()))[0].hash)
+        if self.own[index] is None:
+            keep_common(base, frames or list(self._all.values()))
+        elif self.own[index].ref.tile is not None:
+            base.remove_private_tags()
+        drop_pixel_facts(base)
+        return base
+
+    def _from_attrs(self) -> Dataset:
+        base = header_from_attrs(self.layout.image.attrs)
+        # One that is given below, or taken from the template, replaces it.
+        given = {"Modality", "SOPClassUID", "PatientID", "PatientName"} & set(self.extra)
+        if self.template is None:
+            require_known(base, asked=bool(given))
+        drop_pixel_facts(base)
+        if "StudyInstanceUID" not in base:
+            base.StudyInstanceUID = self._study
+        if self.layout.grid is not None and "FrameOfReferenceUID" not in base:
+            base.FrameOfReferenceUID = self._space
+        if not base.get("Modality"):
+            base.Modality = "OT" if self.template is None else self.template.get("Modality", "OT")
+        return base
+
+    def put_rescale(self, dataset: Dataset, encoding: Encoding) -> None:
+        """Put slope, intercept and units of the stored values into a header (PS3.3 C.11.1)."""
+        units = self.layout.image.attrs.get(schema.UNITS)
+        if self.sop_class == PET and units in PET_UNITS:
+            dataset.Units = PET_UNITS[units]
+        if encoding.is_identity and self.sop_class not in (CT, PET):
+            return
+        dataset.RescaleIntercept = encoding.intercept
+        dataset.RescaleSlope = encoding.slope
+        if self.sop_class != PET:
+            dataset.RescaleType = str(units)[:16] if units else "US"
+

@@ -1,0 +1,176 @@
+"""What every written instance has: its identity, its place, its pixels, and its file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from pydicom import DataElement, Dataset, uid
+from pydicom.dataset import FileMetaDataset
+
+from imagedata_xr import schema
+from imagedata_xr.errors import GeometryError
+from imagedata_xr.formats.dicom.write.numbers import decimal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from imagedata_xr.formats.dicom.write.layout import Layout
+
+__all__ = ["put_geometry", "put_grid_format", "put_pixels", "save"]
+
+IMPLEMENTATION: Final = "IMAGEDATA_XR"
+# Overlays, curves: they are drawn on the rows and columns of the source.
+DRAWN: Final = (0x5000, 0x6000)
+WORDS: Final = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
+NATIVE: Final = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
+
+
+def put_geometry(dataset: Any, layout: Layout, place: int) -> None:
+    """
+    Put the position of a slice into a header (Image Plane module, PS3.3 C.7.6.2).
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+        Is changed.
+    layout : Layout
+    place : int
+        Number of the slice.
+    """
+    grid = layout.grid
+    if grid is None:
+        _put_pixel_size(dataset, layout)
+        return
+    position, cosines = grid.slice_origins()[place], np.asarray(grid.image_orientation)
+    dataset.ImagePositionPatient = [decimal(n) for n in np.round(position, 10) + 0.0]
+    dataset.ImageOrientationPatient = [decimal(n) for n in np.round(cosines, 12) + 0.0]
+    steps = []
+    for name, axis in ((schema.ROW, grid.row), (schema.COLUMN, grid.column)):
+        try:
+            steps.append(abs(axis.step) * float(np.linalg.norm(axis.direction)))
+        except GeometryError as error:
+            raise GeometryError(f"DICOM needs even pixels, and {name!r} is {error}") from error
+    dataset.PixelSpacing = [decimal(round(n, 12)) for n in steps]
+    normal = np.cross(cosines[:3], cosines[3:])
+    if "SliceLocation" in dataset:
+        dataset.SliceLocation = decimal(round(float(position @ normal), 10))
+    thickness = abs(float(grid.slice.spacing or 0.0))
+    try:
+        step = abs(grid.slice.step) if grid.slice.size > 1 or thickness else 0.0
+    except GeometryError:
+        step = 0.0
+    if "SliceThickness" not in dataset:
+        dataset.SliceThickness = decimal(step or thickness) if step or thickness else None
+    if "SpacingBetweenSlices" in dataset:
+        if step and layout.grid is not None and grid.slice.size > 1:
+            between = step * abs(float(np.asarray(grid.slice.direction) @ normal))
+            dataset.SpacingBetweenSlices = decimal(round(between, 10))
+        elif grid.slice.size > 1:
+            del dataset.SpacingBetweenSlices
+
+
+def _put_pixel_size(dataset: Any, layout: Layout) -> None:
+    """Put the pixel size of images without a place in the patient, where it is known."""
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "SliceLocation"):
+        if keyword in dataset:
+            delattr(dataset, keyword)
+    sizes = []
+    for name in (schema.ROW, schema.COLUMN):
+        coord = layout.image.coords.get(name)
+        spacing = None if coord is None else coord.attrs.get(schema.SPACING)
+        steps = np.empty(0) if coord is None or coord.ndim != 1 else np.abs(np.diff(coord.values))
+        if steps.size and spacing is not None:
+            spacing = float(steps.mean())
+        sizes.append(spacing)
+    if all(size is not None for size in sizes):
+        dataset.PixelSpacing = [decimal(float(size)) for size in sizes]
+
+
+def put_grid_format(dataset: Any, stored: NDArray[Any], *, bits: int | None = None) -> None:
+    """
+    Put the format of the pixels into a header (Image Pixel module, PS3.3 C.7.6.3).
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+        Is changed.
+    stored : ndarray
+        Rows, columns[, colours].
+    bits : int, optional
+        Bits Stored; all bits of the cell by default.
+    """
+    cell = stored.dtype.itemsize * 8
+    colour = stored.ndim == 3
+    dataset.SamplesPerPixel = 3 if colour else 1
+    known = dataset.get("PhotometricInterpretation")
+    plain = known if known in ("MONOCHROME1", "MONOCHROME2") else "MONOCHROME2"
+    dataset.PhotometricInterpretation = "RGB" if colour else plain
+    dataset.Rows, dataset.Columns = stored.shape[:2]
+    dataset.BitsAllocated = cell
+    dataset.BitsStored = bits or cell
+    dataset.HighBit = (bits or cell) - 1
+    dataset.PixelRepresentation = int(stored.dtype.kind == "i")
+    if colour:
+        dataset.PlanarConfiguration = 0
+    elif "PlanarConfiguration" in dataset:
+        del dataset.PlanarConfiguration
+
+
+def put_pixels(dataset: Any, data: bytes, *, cell: int) -> None:
+    """Put native little-endian pixels into an instance, padded to even length (PS3.5 8.1)."""
+    dataset.add(
+        DataElement("PixelData", "OB" if cell <= 8 else "OW", data + b"\0" * (len(data) % 2))
+    )
+
+
+def drop_drawn(dataset: Any) -> None:
+    """Leave out overlays and curves."""
+    for tag in [tag for tag in dataset.keys() if (tag.group & 0xFF00) in DRAWN]:  # noqa: SIM118
+        del dataset[tag]
+
+
+def save(dataset: Any, path: Path) -> None:
+    """
+    Write an instance to a file (PS3.10 7.1).
+
+    Implicit little endian stays so, with private elements as they are; everything else is written
+    in explicit little endian.
+    """
+    if getattr(dataset, "original_encoding", (None, None))[1] is False:
+        dataset = _little_endian(dataset)
+    former = getattr(dataset, "file_meta", None)
+    syntax = None if former is None else former.get("TransferSyntaxUID")
+    if syntax is None and getattr(dataset, "original_encoding", (None, None))[0]:
+        syntax = NATIVE[0]
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\0\1"
+    meta.MediaStorageSOPClassUID = uid.UID(dataset.SOPClassUID)
+    meta.MediaStorageSOPInstanceUID = uid.UID(dataset.SOPInstanceUID)
+    meta.TransferSyntaxUID = uid.UID(syntax if syntax in NATIVE else NATIVE[1])
+    meta.ImplementationClassUID = uid.PYDICOM_IMPLEMENTATION_UID
+    meta.ImplementationVersionName = IMPLEMENTATION
+    dataset.file_meta = meta
+    dataset.preamble = b"\0" * 128
+    dataset.save_as(path, enforce_file_format=True)
+
+
+def _little_endian(dataset: Any) -> Dataset:
+    """Return a big-endian header (a retired syntax) for writing in little endian."""
+    pixels = dataset.pop("PixelData", None)
+
+    def swap(_: Any, element: DataElement) -> None:
+        width = WORDS.get(element.VR)
+        if width and isinstance(element.value, bytes):
+            words = np.frombuffer(element.value, f">u{width}")
+            element.value = words.astype(f"<u{width}").tobytes()
+
+    dataset.walk(swap)
+    turned = Dataset()
+    for element in dataset:
+        turned.add(element)
+    if pixels is not None:
+        turned.add(pixels)
+    return turned

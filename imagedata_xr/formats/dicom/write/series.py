@@ -1,0 +1,251 @@
+"""The files of a series: copies of their sources where nothing changed, else derived images."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imagedata_xr import schema
+from imagedata_xr.errors import DataWarning, HeaderError, WriteError
+from imagedata_xr.formats.dicom.write.acquisition import acquisition_of, start_of
+from imagedata_xr.formats.dicom.write.classes import PET, SIXTEEN, complete
+from imagedata_xr.formats.dicom.write.copies import Copy, copy_of
+from imagedata_xr.formats.dicom.write.headers import Headers, describe
+from imagedata_xr.formats.dicom.write.instances import (
+    put_geometry,
+    put_grid_format,
+    put_pixels,
+    save,
+)
+from imagedata_xr.formats.dicom.write.keywords import needs_unicode
+from imagedata_xr.formats.dicom.write.source_headers import cut_of, source_frames
+from imagedata_xr.formats.dicom.write.target import file_name
+from imagedata_xr.formats.dicom.write.template import apply_template
+from imagedata_xr.formats.dicom.write.uids import new_uid
+from imagedata_xr.formats.dicom.write.values import Encoding, choose_encoding, extent_of
+from imagedata_xr.progress import track
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import DTypeLike, NDArray
+    from pydicom import DataElement, Dataset
+
+    from imagedata_xr.formats.dicom.write.acquisition import Acquisition
+    from imagedata_xr.formats.dicom.write.layout import Layout
+    from imagedata_xr.formats.dicom.write.source_headers import SourceFrames
+
+__all__ = ["Wish", "write_series"]
+
+
+class _ChangedError(Exception):
+    """A frame is no copy of its source; the message says why."""
+
+
+@dataclass(slots=True, eq=False)
+class Wish:
+    """
+    What the caller wants.
+
+    Attributes
+    ----------
+    extra : list of DataElement
+        Attributes for all files.
+    template : Dataset or None
+    keep_uid : bool
+    pixel : dtype-like or None
+    progress : bool or None
+    """
+
+    extra: list[DataElement]
+    template: Dataset | None
+    keep_uid: bool
+    pixel: DTypeLike | None
+    progress: bool | None
+
+
+@dataclass(slots=True, eq=False)
+class _Series:
+    """The series that is written, and what its files have in common."""
+
+    layout: Layout
+    wish: Wish
+    folder: Path
+    sources: SourceFrames | None
+    own: NDArray[Any]
+    acquisition: Acquisition
+    is_alone: bool = True
+    uid: str = field(default_factory=new_uid)
+    studies: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def count(self) -> int:
+        return self.own.size
+
+    def number(self, index: tuple[int, ...]) -> int:
+        return int(np.ravel_multi_index(index, self.own.shape)) + 1 if index else 1
+
+    def finish(self, dataset: Dataset, index: tuple[int, ...]) -> None:
+        """Put identity and the caller's attributes into an instance, and write it."""
+        number = self.number(index)
+        if self.wish.template is not None:
+            apply_template(dataset, self.wish.template, placed=self.layout.grid is not None)
+        if not self.wish.keep_uid:
+            dataset.SOPInstanceUID = new_uid()
+            dataset.SeriesInstanceUID = self.uid
+            dataset.InstanceNumber = number
+        if needs_unicode(self.wish.extra):
+            dataset.decode()
+            dataset.SpecificCharacterSet = "ISO_IR 192"
+        for element in self.wish.extra:
+            if element.value is None:
+                dataset.pop(element.tag, None)
+            else:
+                dataset.add(element)
+        self._check_study(dataset)
+        save(dataset, self.folder / file_name(number, self.count))
+
+    def _check_study(self, dataset: Dataset) -> None:
+        known = (str(dataset.get("PatientID")), str(dataset.get("StudyInstanceUID")))
+        self.studies.add(known)
+        if len(self.studies) > 1:
+            raise HeaderError(
+                "the frames belong to several patients or studies, and a series has one: pass "
+                "template= to say whose it is"
+            )
+
+
+def write_series(layout: Layout, wish: Wish, folder: Path) -> None:
+    """
+    Write the files of a series into an empty folder.
+
+    Parameters
+    ----------
+    layout : Layout
+    wish : Wish
+    folder : Path
+    """
+    sources = source_frames(layout)
+    keys = layout.along(schema.FRAME)
+    own = np.full(layout.shape, None, dtype=object)
+    if sources is not None and keys is not None and keys.dtype.kind in "iu":
+        for index in np.ndindex(layout.shape):
+            own[index] = sources.frame(int(keys[index]))
+    known = all(frame is not None for frame in own.ravel())
+    start = start_of(layout.image.attrs)
+    alone = known and all(frame.ref.format.frames == 1 for frame in own.ravel())
+    acquisition = acquisition_of(layout, own if alone else None, start)
+    series = _Series(layout, wish, folder, sources, own, acquisition, alone)
+    reason = "its frames have no source of their own"
+    if known and sources is not None:
+        try:
+            _write_copies(series)
+        except _ChangedError as changed:
+            reason = str(changed)
+            shutil.rmtree(folder)
+            folder.mkdir()
+            series.studies.clear()
+        else:
+            return
+    if wish.keep_uid:
+        raise WriteError(f"keep_uid: this is not the image that was opened: {reason}")
+    _write_derived(series)
+
+
+def _frames(series: _Series, what: str) -> Any:
+    """Yield index and values of each frame, with a progress bar."""
+    planes = series.layout.planes()
+    for _ in track(range(series.count), what, show=series.wish.progress):
+        yield next(planes)
+
+
+def _write_copies(series: _Series) -> None:
+    sources = series.sources
+    assert sources is not None
+    if series.layout.image.dtype.kind == "b":
+        raise _ChangedError("masks are computed")
+    seen: set[Any] = set()
+    for index, plane in _frames(series, "writing"):
+        frame = series.own[index]
+        copy = copy_of(sources, frame, cut_of(frame, series.layout, series.layout.slice_of(index)), plane)
+        if isinstance(copy, str):
+            raise _ChangedError(copy)
+        if series.wish.keep_uid:
+            if not copy.is_whole or frame.uid in seen:
+                raise _ChangedError("parts of frames, or frames twice")
+            seen.add(frame.uid)
+        _write_copy(series, index, copy)
+
+
+def _write_copy(series: _Series, index: tuple[int, ...], copy: Copy) -> None:
+    dataset = copy.header
+    own = copy.frame if copy.is_whole or series.is_alone else None
+    series.acquisition.apply(dataset, index, own, turned=not copy.is_whole)
+    if not copy.is_whole:
+        dataset.InstanceNumber = series.number(index)
+        complete(dataset, placed=series.layout.grid is not None)
+        copy.mark_part()
+        put_geometry(dataset, series.layout, series.layout.slice_of(index))
+    put_pixels(dataset, copy.data, cell=int(dataset.BitsAllocated))
+    series.finish(dataset, index)
+
+
+def _write_derived(series: _Series) -> None:
+    layout, wish = series.layout, series.wish
+    headers = Headers(layout, series.sources, series.own, wish.extra, wish.template)
+    if headers.lost:
+        warnings.warn(
+            f"{headers.lost} frames had a header of their own that cannot be carried over "
+            "(several images in one instance, or read elsewhere): theirs are made from the "
+            "attributes of the array",
+            DataWarning,
+            stacklevel=4,
+        )
+    encoding = _encoding(series, headers.sop_class)
+    text = describe(encoding)
+    if series.acquisition.times is not None and series.acquisition.start is None:
+        series.acquisition.start = headers.start
+    for index, plane in _frames(series, "writing"):
+        dataset = headers.make(index, text)
+        stored = encoding.encode(plane)
+        kept = headers.keeps_place(index)
+        own = series.own[index] if headers.is_own(index) and series.is_alone else None
+        series.acquisition.apply(dataset, index, own, turned=not kept)
+        if not kept:
+            put_geometry(dataset, layout, layout.slice_of(index))
+        put_grid_format(dataset, stored)
+        if not layout.is_rgb:
+            headers.put_rescale(dataset, encoding)
+        put_pixels(dataset, stored.tobytes(), cell=stored.dtype.itemsize * 8)
+        series.finish(dataset, index)
+
+
+def _encoding(series: _Series, sop_class: str) -> Encoding:
+    layout, wish = series.layout, series.wish
+    if layout.is_rgb:
+        return Encoding(np.dtype(np.uint8))
+    image = layout.image
+    sixteen = sop_class in SIXTEEN
+    known = image.dtype.name in ("uint16", "int16") or (image.dtype.itemsize == 1 and not sixteen)
+    if known and wish.pixel is None:
+        found = Encoding(np.dtype("uint8") if image.dtype.kind == "b" else image.dtype)
+    else:
+        extent = extent_of(plane for _, plane in _frames(series, "range"))
+        found = choose_encoding(
+            image.dtype,
+            extent,
+            pixel=wish.pixel,
+            sixteen=sixteen,
+            through_zero=sop_class == PET,
+        )
+    if sixteen and found.dtype.itemsize != 2:
+        raise WriteError(
+            f"{found.dtype} pixels are none of this class of object, which has 16 bits: "
+            "da.astype('float64') stores the values by slope and intercept, or "
+            "SOPClassUID='1.2.840.10008.5.1.4.1.1.7' writes a Secondary Capture"
+        )
+    return found

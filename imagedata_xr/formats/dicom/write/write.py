@@ -1,0 +1,128 @@
+"""Write an image as a DICOM series."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydicom import config
+
+from imagedata_xr.errors import OptionError
+from imagedata_xr.formats.dicom.write.keywords import elements
+from imagedata_xr.formats.dicom.write.layout import layout_of
+from imagedata_xr.formats.dicom.write.series import Wish, write_series
+from imagedata_xr.formats.dicom.write.target import check_target, complete_folder
+from imagedata_xr.formats.dicom.write.template import template_header
+from imagedata_xr.formats.dicom.write.values import stored_type
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+    import xarray as xr
+    from numpy.typing import DTypeLike
+
+__all__ = ["to_dicom"]
+
+
+def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
+    da: xr.DataArray,
+    target: str | os.PathLike[str],
+    *,
+    template: Any = None,
+    keep_uid: bool = False,
+    overwrite: bool = False,
+    pixel: DTypeLike | None = None,
+    progress: bool | None = None,
+    **attributes: Any,
+) -> Path:
+    """
+    Write an image as a DICOM series: a folder with one file for each frame.
+
+    Each file has the header of its own source frame, through the coordinate ``frame``, private
+    elements and sequences included, also where the array knows patients by its headers only
+    (``phi=False``). The values of the array are compared with those of the source: where all
+    are equal, the stored pixels are those of the source, bit for bit, and the file is a copy in
+    a new series of the same study. A part of a frame (crop, stride, flip, tile of a mosaic) has
+    the stored values and the rescale of its source, and is marked as derived.
+
+    Where any value differs, the series is derived (PS3.3 C.7.6.1.1.2): Image Type, Derivation
+    Description and Source Image Sequence say so, window, range, padding, overlays and tables of
+    the source's pixels are left out. The header is that of the frame's own source; without one,
+    what the source frames of the same slice have in common; without sources, the attributes of
+    the array. Whole numbers are stored exactly; others by one slope and intercept, and Derivation
+    Description states the largest rounding error. An array opened with ``rescale=False`` has
+    other values than its source where that has a slope, and becomes a derived series of them.
+
+    Positions are those of the coordinates. The texts of the source are kept where they put all
+    pixels within 0.01 mm (or a tenth of a pixel) of it, as the reader rounds. ``te``, ``ti``,
+    ``fa``, ``b``, ``bvec_x``..., ``trigger_time`` and ``time`` are written to their attributes
+    where the header says otherwise. The order of the files, and of Instance Numbers, is that of
+    the array, the slice fastest.
+
+    Files are native, in the implicit or explicit little endian of their source, or explicit
+    little endian. The folder appears complete or not at all. Lazy arrays are read frame by
+    frame, Dask arrays chunk by chunk; where values are computed or rescaled, twice.
+
+    Parameters
+    ----------
+    da : xarray.DataArray
+    target : path-like
+        A folder that does not exist or is empty; its parent exists. Files are named ``0001.dcm``
+        and so on.
+    template : DataArray, path or URL, optional
+        DICOM from which patient, study, equipment and frame of reference are taken, in place of
+        those of the array.
+    keep_uid : bool
+        Write the same instances, with their UIDs and Instance Numbers: only where neither pixels
+        nor positions have changed.
+    overwrite : bool
+        Replace the folder, if it holds only files with such names as are given here.
+    pixel : dtype-like, optional
+        Type of the stored integers of a derived series, 8, 16 or 32 bits. By default that of the
+        array, or the 16 bits that fit.
+    progress : bool, optional
+        Progress bar; by default where a person is looking.
+    **attributes
+        DICOM attributes by keyword, for all files, e.g. ``SeriesDescription="ADC"``; None leaves
+        one out.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+
+    Raises
+    ------
+    OptionError
+        An argument means nothing: an unknown keyword, or complex values.
+    GeometryError
+        The place of the image in the patient is gone.
+    HeaderError
+        Nobody knows the patient, or the frames belong to several studies.
+    WriteError
+        The target is not free, values are not finite, `keep_uid` cannot be held, or the disk
+        refuses.
+
+    Warns
+    -----
+    DataWarning
+        Where frames had headers of their own and only the attributes of the array can be written.
+    """
+    if keep_uid and template is not None:
+        raise OptionError("keep_uid: with another patient or study they are other instances")
+    stored_type(pixel)
+    wish = Wish(
+        extra=elements(attributes),
+        template=None,
+        keep_uid=keep_uid,
+        pixel=pixel,
+        progress=progress,
+    )
+    folder = check_target(target, overwrite=overwrite)
+    layout = layout_of(da)
+    # Headers of sources are passed on as they are, also where values break the rules of their VR.
+    with config.disable_value_validation(), complete_folder(folder) as part:
+        if template is not None:
+            wish.template = template_header(template)
+        write_series(layout, wish, part)
+    return folder

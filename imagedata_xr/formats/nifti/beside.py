@@ -1,0 +1,273 @@
+"""
+What stands beside a NIfTI file: the BIDS ``.json``, and ``.bval`` and ``.bvec`` of FSL.
+
+Names and units of BIDS become DICOM keywords and the units of DICOM: times in ms.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from imagedata_xr.errors import DataWarning
+from imagedata_xr.formats.nifti.sidecar import PLAIN, PRIVATE_KEY, SECONDS_FROM_MS
+from imagedata_xr.geometry import lps_ras
+from imagedata_xr.schema import BVEC, FA, TE, TI, UNITS, UNITS_OF
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Beside", "attributes", "in_patient", "read_beside", "stored_coords"]
+
+SUFFIXES: Final = (".gz", ".nii", ".hdr", ".img")
+KEYWORD_OF: Final = {key: keyword for keyword, key in PLAIN.items()}
+LONGEST_TEXT: Final = 16 << 20
+AXES_OF: Final = {"EchoTime": TE, "InversionTime": TI, "FlipAngle": FA}
+# Said by the array itself.
+LEFT_OUT: Final = (
+    PRIVATE_KEY,
+    "VolumeTiming",
+    "SpacingBetweenSlices",
+    "ConversionSoftware",
+    "ConversionSoftwareVersion",
+)
+FLOATS: Final = (*UNITS_OF, *BVEC)
+LONGEST_INTEGER: Final = 2**63
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Beside:
+    """
+    Contents of the files beside an image.
+
+    Attributes
+    ----------
+    json : dict
+        Of the ``.json``; empty without one.
+    b : ndarray or None
+        Of the ``.bval``, s/mm2, one a volume.
+    vectors : ndarray or None
+        Of the ``.bvec``, as stored, shape (volumes, 3).
+    """
+
+    json: dict[str, Any] = field(default_factory=dict)
+    b: NDArray[np.float64] | None = None
+    vectors: NDArray[np.float64] | None = None
+
+
+def read_beside(path: str, volumes: int) -> Beside:
+    """
+    Return what stands beside a file; a file that cannot be understood is left out.
+
+    Parameters
+    ----------
+    path : str
+        Of the image.
+    volumes : int
+        How many 3-D volumes the image has.
+
+    Warns
+    -----
+    DataWarning
+        For each file left out.
+    """
+    image = Path(path)
+    name = image.name
+    for suffix in SUFFIXES:
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
+    texts = {
+        suffix: _text(image.with_name(name + suffix)) for suffix in (".json", ".bval", ".bvec")
+    }
+    b, vectors = _numbers(texts[".bval"], name + ".bval"), _rows(texts[".bvec"], name + ".bvec")
+    if b is not None and b.size != volumes:
+        _left_out(f"{name}.bval", f"it has {b.size} values for {volumes} volumes")
+        b = None
+    if vectors is not None and (b is None or len(vectors) != volumes):
+        _left_out(f"{name}.bvec", f"it has {len(vectors)} vectors for {volumes} volumes")
+        vectors = None
+    return Beside(_parsed(texts[".json"], name + ".json"), b, vectors)
+
+
+def _left_out(name: str, why: str) -> None:
+    warnings.warn(f"{name} is left out: {why}", DataWarning, stacklevel=3)
+
+
+def _text(path: Path) -> str | None:
+    try:
+        if not path.is_file():
+            return None
+        if path.stat().st_size > LONGEST_TEXT:
+            _left_out(path.name, "it is too long")
+            return None
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        _left_out(path.name, str(error))
+        return None
+
+
+def _parsed(text: str | None, name: str) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        _left_out(name, f"it is no JSON: {error}")
+        return {}
+    if not isinstance(content, dict):
+        _left_out(name, "it is no JSON object")
+        return {}
+    return content
+
+
+def _numbers(text: str | None, name: str) -> NDArray[np.float64] | None:
+    if text is None:
+        return None
+    try:
+        return np.array([float(word) for word in text.replace(",", " ").split()])
+    except ValueError as error:
+        _left_out(name, str(error))
+        return None
+
+
+def _rows(text: str | None, name: str) -> NDArray[np.float64] | None:
+    """Return the vectors: three lines of components, or three numbers a line."""
+    numbers = _numbers(text, name)
+    if text is None or numbers is None:
+        return None
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) == 3 and numbers.size % 3 == 0:
+        return numbers.reshape(3, -1).T
+    if numbers.size == 3 * len(lines):
+        return numbers.reshape(-1, 3)
+    _left_out(name, "it is no table of three rows")
+    return None
+
+
+def in_patient(vectors: NDArray[np.float64], affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """
+    Return gradient directions in patient LPS, as unit vectors or zero.
+
+    Parameters
+    ----------
+    vectors : ndarray of float, shape (n, 3)
+        Along the axes of the file; FSL turns x round where the determinant is positive.
+    affine : ndarray of float, shape (4, 4)
+        Takes voxel indices to RAS mm.
+    """
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    side = np.sign(np.linalg.det(axes))
+    # A tilted stack has no orthogonal k axis: the gradients were played out along the normal.
+    normal = np.cross(axes[:, 0], axes[:, 1]) * side
+    axes[:, 2] = normal / np.linalg.norm(normal)
+    along = np.nan_to_num(vectors) * [-side, 1, 1]
+    world = np.asarray(lps_ras(along @ np.linalg.inv(axes)), dtype=np.float64)
+    length = np.linalg.norm(world, axis=1, keepdims=True)
+    unit = np.divide(world, length, out=np.zeros_like(world), where=length > 0)
+    return np.asarray(unit + 0.0)
+
+
+def attributes(content: Mapping[str, Any], axes: Sequence[str]) -> dict[str, Any]:
+    """
+    Return the attributes of the image by DICOM keyword; other names stay as they are.
+
+    Parameters
+    ----------
+    content : mapping
+        Of the ``.json``.
+    axes : sequence of str
+        Names of coordinates, whose values are no attributes.
+    """
+    found: dict[str, Any] = {}
+    for key, stored in content.items():
+        value = _simple(stored)
+        taken = AXES_OF.get(key) in axes
+        if value is None or taken or key in LEFT_OUT or not key.isidentifier():
+            continue
+        if key in SECONDS_FROM_MS and not isinstance(value, str):
+            value = _simple(np.round(np.multiply(value, 1000.0), 6).tolist())
+        elif key == "AcquisitionTime" and isinstance(value, str):
+            value = value.replace(":", "")
+        found[KEYWORD_OF.get(key, key)] = value
+    excitation = found.pop("RepetitionTimeExcitation", None)
+    if isinstance(excitation, int | float) and "RepetitionTime" not in found:
+        found["RepetitionTime"] = round(excitation * 1000.0, 6)
+    return found
+
+
+def _simple(value: Any) -> Any:
+    """Return a str, int, float or flat list of these, else None."""
+    if not isinstance(value, list):
+        return _scalar(value)
+    parts = [_scalar(part) for part in value]
+    kinds = {type(part) for part in parts}
+    if kinds == {str} or (kinds and kinds <= {int, float}):
+        return parts if len(parts) > 1 else parts[0]
+    return None
+
+
+def _scalar(value: Any) -> str | int | float | None:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int) and abs(value) >= LONGEST_INTEGER:
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float) else None
+
+
+def stored_coords(
+    content: Mapping[str, Any], sizes: Mapping[str, int], name: str
+) -> dict[str, tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]]:
+    """
+    Return the coordinates that the writer stored: dimensions, values and attributes of each.
+
+    Parameters
+    ----------
+    content : mapping
+        Of the ``.json``.
+    sizes : mapping
+        Of the dimensions.
+    name : str
+        Of the file, for messages.
+
+    Warns
+    -----
+    DataWarning
+        For each coordinate that does not fit.
+    """
+    private = content.get(PRIVATE_KEY)
+    coords = private.get("coords") if isinstance(private, dict) else None
+    found = {}
+    for key, entry in coords.items() if isinstance(coords, dict) else ():
+        try:
+            dims = tuple(map(str, entry["dims"]))
+            values = _array(entry["values"], key)
+            fits = values.shape == tuple(sizes[dim] for dim in dims)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            _left_out(f"coordinate {key!r} of {name}", f"it is damaged: {error!r}")
+            continue
+        if not fits:
+            _left_out(f"coordinate {key!r} of {name}", f"its shape {values.shape} does not fit")
+            continue
+        units = {UNITS: str(entry[UNITS])} if UNITS in entry else {}
+        found[key] = (dims, values, units)
+    return found
+
+
+def _array(values: Any, name: str) -> NDArray[Any]:
+    array = np.array(values)
+    if array.dtype.kind == "O" or name in FLOATS:
+        # null stands for what is not known
+        array = np.array(values, dtype=np.float64)
+    if array.dtype.kind not in "biuf":
+        raise ValueError("its values are no numbers")
+    return array

@@ -1,0 +1,103 @@
+"""
+Random access to a gzip file (RFC 1952) without inflating it twice.
+
+The state of the inflater is remembered every few MB as the file is first passed through: reading
+a part costs inflating up to it once, and from the last mark before it afterwards.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Any, Final
+
+from imagedata_xr.errors import FormatError
+
+if TYPE_CHECKING:
+    from imagedata_xr.frames import Source
+
+__all__ = ["LARGEST_RATIO", "MAGIC", "Gunzipped"]
+
+MAGIC: Final = b"\x1f\x8b"
+# Deflate packs at most 258 bytes into two bits.
+LARGEST_RATIO: Final = 1032
+MARK_EVERY: Final = 4 << 20
+BLOCK: Final = 256 << 10
+MOST_AT_ONCE: Final = 2 << 20
+GZIP: Final = zlib.MAX_WBITS + 16
+
+
+class Gunzipped:
+    """
+    The inflated bytes of a gzip source; may be pickled, holds no open file.
+
+    Parameters
+    ----------
+    source : Source
+        Of compressed bytes.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._start()
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        # Place in the inflated bytes, place in the file, and the inflater there.
+        self._marks: list[tuple[int, int, Any]] = [(0, 0, zlib.decompressobj(GZIP))]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"source": self.source}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.source = state["source"]
+        self._start()
+
+    @property
+    def name(self) -> str:
+        """The name to show to a person."""
+        return self.source.name
+
+    @property
+    def at_most(self) -> int:
+        """Number of bytes beyond which it cannot inflate."""
+        return LARGEST_RATIO * self.source.size
+
+    def read(self, start: int, length: int) -> bytes:
+        """
+        Return `length` inflated bytes from `start`, fewer at the end.
+
+        Raises
+        ------
+        FormatError
+            The file is damaged or ends too early.
+        """
+        with self._lock:
+            place = bisect_right([mark[0] for mark in self._marks], start) - 1
+            at, there, inflater = self._marks[place]
+            inflater = inflater.copy()
+        result = bytearray()
+        try:
+            while at < start + length:
+                block = self.source.read(there, BLOCK)
+                if inflater.eof:
+                    # Members follow each other; some writers fill the file up with zeros.
+                    if not block.strip(b"\0"):
+                        break
+                    inflater = zlib.decompressobj(GZIP)
+                data = inflater.decompress(block, MOST_AT_ONCE)
+                if not data and not block and not inflater.eof:
+                    raise FormatError(f"{self.name}: the gzip stream breaks off after {at} bytes")
+                there += len(block) - len(inflater.unused_data) - len(inflater.unconsumed_tail)
+                result += data[max(start - at, 0) : max(start + length - at, 0)]
+                at += len(data)
+                self._mark(at, there, inflater)
+        except zlib.error as error:
+            raise FormatError(f"{self.name}: the gzip stream is damaged: {error}") from error
+        return bytes(result)
+
+    def _mark(self, at: int, there: int, inflater: Any) -> None:
+        with self._lock:
+            if at - self._marks[-1][0] >= MARK_EVERY and not inflater.eof:
+                self._marks.append((at, there, inflater.copy()))
