@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import random
+import resource
 import shutil
 import statistics
 import subprocess
@@ -25,6 +26,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # The process that starts the others imports nothing more: Linux hands its peak memory on to them.
+
+TOUCHED = 5  # times the size of the files: more than any case needs
+PROGRAMS = []  # what other programs used
 
 
 @dataclass(frozen=True)
@@ -126,14 +130,13 @@ def _dcm2niix():
 
 def dcm2niix_scan(folder):
     """A list of the series (``-n -1``), by another process."""
-    subprocess.run([_dcm2niix(), "-n", "-1", folder], capture_output=True, check=True)
+    _program(_dcm2niix(), "-n", "-1", folder)
 
 
 def dcm2niix_convert(folder):
     """A NIfTI file that is not compressed, written by another process."""
     with tempfile.TemporaryDirectory(dir=Path(folder).parent) as target:
-        command = [_dcm2niix(), "-z", "n", "-b", "y", "-o", target, folder]
-        subprocess.run(command, capture_output=True, check=True)
+        _program(_dcm2niix(), "-z", "n", "-b", "y", "-o", target, folder)
         assert list(Path(target).glob("*.nii"))
 
 
@@ -159,35 +162,43 @@ CASES = {
 # One measurement, in a process of its own -------------------------------------------------------
 
 
-def _peak():
-    """Return the largest memory so far, MB: of this process, and of those that it started."""
-    import resource
+def _peak(usage):
+    """Return the largest memory of a process, MB."""
+    return usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
-    unit = 1e6 if sys.platform == "darwin" else 1e3
-    who = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
-    return [resource.getrusage(one).ru_maxrss / unit for one in who]
+
+def _program(*command):
+    """Run another program, and keep what it used."""
+    with tempfile.TemporaryFile() as output:
+        started = subprocess.Popen(command, stdout=output, stderr=output)
+        _, status, usage = os.wait4(started.pid, 0)
+        started.returncode = os.waitstatus_to_exitcode(status)
+    assert started.returncode == 0, command
+    PROGRAMS.append(usage)
 
 
 def measure(task, name, folder, warm):
     """Print seconds, MB and the sum of the values of one case, after a run on a small series."""
     function, _ = CASES[task][name]
     function(warm)
-    before = _peak()
+    before = _peak(resource.getrusage(resource.RUSAGE_SELF))
+    size = sum(path.stat().st_size for path in _paths(folder)) / 1e6
+    subprocess.run([sys.executable, __file__, "--touch", str(TOUCHED * size)], check=True)
     start = time.perf_counter()
     result = function(folder)
     seconds = time.perf_counter() - start
-    after = _peak()
+    grown = _peak(resource.getrusage(resource.RUSAGE_SELF)) - before
     total = None if result is None else float(result.sum(dtype="float64"))
-    grown, started = after[0] - before[0], after[1]
-    print(json.dumps({"seconds": seconds, "peak": max(grown, started), "sum": total}))
+    peak = max([grown, *map(_peak, PROGRAMS)])
+    print(json.dumps({"seconds": seconds, "peak": peak, "sum": total}))
 
 
 def touch(megabytes):
     """
     Fill memory and give it back.
 
-    A virtual machine gets memory that is new to it slowly from its host: what comes next shall
-    find memory that is not new.
+    A virtual machine gets memory that is new to it slowly from its host, and gives it back soon:
+    what comes next shall find memory that is not new.
     """
     size = int(megabytes * 1e6)
     bytearray(size)[::4096] = bytes(len(range(0, size, 4096)))
@@ -247,7 +258,6 @@ def measure_all(workload, root, rounds):
     for number in range(rounds):
         random.Random(number).shuffle(cases)
         for task, name in cases:
-            _child("--touch", 5 * workload.megabytes)
             found[task, name].append(json.loads(_child("--case", task, name, folder, warm)))
     shutil.rmtree(folder)
     return found

@@ -34,6 +34,8 @@ POSITION_TOLERANCE: Final = 0.01  # mm, see stack_grid
 EVEN_TOLERANCE: Final = 0.01  # of a step, see Axis.step
 EVEN_FLOOR: Final = 1e-3  # mm: positions are written with three decimals
 UNIT_TOLERANCE: Final = 1e-3  # length of a direction written with three decimals
+# Cosines are rounded to a few decimals; more than this is no orientation.
+NOT_UNIT: Final = 0.01
 PARALLEL: Final = 1e-3  # sine of the smallest angle between axes
 STEEPEST_TILT: Final = 0.5  # cosine; gantries tilt by 30 degrees, not by 60
 # Makes axes point left, back and to the head; no multiple of 45 degrees lies on its border.
@@ -347,9 +349,9 @@ def _in_plane(orientation: ArrayLike, spacing: ArrayLike) -> tuple[Floats, Float
         raise GeometryError(f"PixelSpacing {between.tolist()} is not positive")
     across, down = cosines.reshape(2, 3)
     lengths = np.array([np.linalg.norm(down), np.linalg.norm(across)])
-    if np.linalg.norm(np.cross(across, down)) <= PARALLEL * lengths.prod():
+    if np.abs(lengths - 1).max() > NOT_UNIT or abs(across @ down) > NOT_UNIT:
         raise GeometryError(
-            f"ImageOrientationPatient {cosines.tolist()} has zero or parallel vectors"
+            f"ImageOrientationPatient {cosines.tolist()} are no two perpendicular unit vectors"
         )
     return down / lengths[0], across / lengths[1], (between * lengths).tolist()
 

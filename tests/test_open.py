@@ -19,6 +19,7 @@ from imagedata_xr.errors import (
     GeometryError,
     MissingDependencyError,
     MultipleSeriesError,
+    MultipleStacksError,
     NoImagesError,
     OptionError,
     SkippedFileWarning,
@@ -641,3 +642,37 @@ def test_the_start_is_that_of_the_earliest_frame(tmp_path):
     phantom = Phantom(axes={"time": [0, 5]}, slice_delay=0.5, start="20240101101010.0")
     write_series(phantom, tmp_path / "s", shuffle=1)
     assert float(opened(tmp_path / "s").attrs["AcquisitionTime"]) == 101010.0
+
+
+@pytest.mark.parametrize("keyword", ["FrameOfReferenceUID", "StudyInstanceUID", "PatientPosition"])
+def test_one_series_is_of_one_examination(folder, keyword):
+    """What is constant in a series must be: else positions mean different places."""
+    values = {"PatientPosition": "FFS"}
+    change_header(min(folder.iterdir()), **{keyword: values.get(keyword, "1.2.3.4")})
+    with pytest.raises(MultipleSeriesError, match=keyword):
+        opened(folder)
+
+
+def test_times_of_some_frames_without_date_are_not_mixed(folder):
+    """A date that is missing in some files never becomes a jump of years."""
+    for path in sorted(folder.iterdir())[:4]:
+        change_header(path, AcquisitionDate=None)
+    da = opened(folder)
+    assert "time" not in da.coords or float(da.time.max()) < 3600
+
+
+def test_midnight_without_a_date_is_no_time_axis(tmp_path):
+    """Clock times that jump by a day are not believed."""
+    phantom = Phantom(axes={"time": [0, 2, 4]}, start="20231231235958.0")
+    for path in write_series(phantom, tmp_path / "s"):
+        change_header(path, AcquisitionDate=None, ContentDate=None, ContentTime=None)
+    da = opened(tmp_path / "s")
+    assert da.dims[0] == "volume"
+    np.testing.assert_array_equal(da.values, phantom.truth().values)
+
+
+def test_grey_scales_that_run_against_each_other_are_not_mixed(folder):
+    """MONOCHROME1 and MONOCHROME2 in one series are two stacks."""
+    change_header(min(folder.iterdir()), PhotometricInterpretation="MONOCHROME1")
+    with pytest.raises(MultipleStacksError):
+        opened(folder)

@@ -320,3 +320,10 @@ def test_patients_are_never_joined():
         one_patient(found)
     for suggestion in caught.value.suggestions:
         assert len(select_frames(found, suggestion["select"])) == 4
+
+
+def test_slices_of_different_echoes_are_no_volume():
+    """One frame a slice, but of two echo times: refused, and the reason is named."""
+    found = frames(Phantom(axes={"te": [5, 10]}))
+    with pytest.raises(IncompleteGridError, match=r"several kinds: EchoTime \(5, 10\)"):
+        cube([*found[:2], *found[6:]])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Column",
+    "Evidence",
     "cells",
     "complete",
     "exact_column",
@@ -40,6 +41,15 @@ __all__ = [
 _STEP_TOLERANCE = 0.5
 # A slice whose longest step is this many times its shortest has a gap: a missing frame doubles it.
 _REGULAR = 1.75
+# Clocks that do not start anew with every slice, as that of Trigger Time does.
+_MOMENTS = frozenset(
+    {
+        "AcquisitionDateTime",
+        "AcquisitionDate+AcquisitionTime",
+        "AcquisitionTime",
+        "FrameReferenceTime",
+    }
+)
 # Components of one direction differ by less from slice to slice.
 _ROUNDING = 1e-3
 
@@ -74,8 +84,13 @@ class Column:
 
 
 def read(key: SortKey, frames: Sequence[Frame]) -> tuple[Value, ...]:
-    """Return the key's value of every frame."""
-    return tuple(key.value(frame.values) for frame in frames)
+    """Return the key's value of every frame; none of them where they cannot be believed."""
+    values = tuple(key.value(frame.values) for frame in frames)
+    if key.span is not None:
+        numbers = [value for value in values if isinstance(value, int | float)]
+        if numbers and max(numbers) - min(numbers) > key.span:
+            return (None,) * len(values)
+    return values
 
 
 def exact_column(key: SortKey, values: Sequence[Value]) -> Column | None:
@@ -91,6 +106,8 @@ def exact_column(key: SortKey, values: Sequence[Value]) -> Column | None:
         return None
     if all(isinstance(value, int | float) for value in values):
         return _numeric(key, values)
+    if key.units:
+        return None
     texts = [_text(value) for value in values]
     labels = sorted(set(texts))
     index = {label: code for code, label in enumerate(labels)}
@@ -172,13 +189,31 @@ def varies_within(groups: IntArray, codes: IntArray) -> bool:
     return bool(pairs.shape[1] > len(np.unique(groups)))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """
+    What else the headers say about the order of time points.
+
+    Attributes
+    ----------
+    witnesses : sequence of Column
+        Other columns that count the same thing (acquisition numbers, say). Where one of them
+        agrees, the slices need not run in parallel; where one contradicts, they are refused.
+    orders : sequence of Column
+        Other readings of time, and the instance numbers. One that rises in every cell orders the
+        frames as well: then its slices must run in parallel, or take turns.
+    """
+
+    witnesses: Sequence[Column] = ()
+    orders: Sequence[Column] = ()
+
+
 def rank_column(
     key: SortKey,
     values: Sequence[Value],
     slots: IntArray,
     columns: Sequence[Column],
-    *,
-    witnesses: Sequence[Column] = (),
+    evidence: Evidence,
 ) -> Column | None:
     """
     Rank the frames of each cell by a value that each slice has for itself.
@@ -193,9 +228,8 @@ def rank_column(
         Slice of every frame.
     columns : sequence of Column
         The other keys of the grid.
-    witnesses : sequence of Column
-        Other columns that count the same thing (acquisition numbers, say). Where one of them
-        agrees, the slices need not run in parallel; where one contradicts, they are refused.
+    evidence : Evidence
+        What must not contradict the order.
 
     Returns
     -------
@@ -212,15 +246,10 @@ def rank_column(
     if count.min() != count.max():
         return None
     table = array[order].reshape(-1, int(count[0]))
-    if (np.diff(table, axis=1) <= 0).any():
-        return None
     codes = np.empty(len(array), dtype=np.intp)
     codes[order] = np.tile(np.arange(table.shape[1]), table.shape[0])
-    counted = [witness.codes[order].reshape(table.shape) for witness in witnesses]
-    if any(_contradicts(count) for count in counted):
-        return None
-    agreed = any(np.array_equal(witness.codes, codes) for witness in witnesses)
-    if not agreed and not parallel(table, counts=key.counts):
+    rises = bool((np.diff(table, axis=1) > 0).all())
+    if not rises or not _holds(table, codes, order, evidence, counts=key.counts):
         return None
     labels = table.min(axis=0)
     whole = all(isinstance(value, int) for value in values)
@@ -229,10 +258,62 @@ def rank_column(
     )
 
 
+def _holds(
+    table: FloatArray, codes: IntArray, order: IntArray, evidence: Evidence, *, counts: bool
+) -> bool:
+    """Tell whether equal ranks of the rows are one time point, after all that is known."""
+    if any(_contradicts(one.codes[order].reshape(table.shape)) for one in evidence.witnesses):
+        return False
+    if any(np.array_equal(one.codes, codes) for one in evidence.witnesses):
+        return True
+    return parallel(table, counts=counts) and not any(
+        _disorders(other, order, table.shape) for other in evidence.orders
+    )
+
+
 def _contradicts(count: IntArray) -> bool:
     """Tell whether a counter rises in every cell, but not alike: frames are missing."""
     rises = bool((np.diff(count, axis=1) > 0).all()) and count.shape[1] > 1
     return rises and not parallel(count.astype(np.float64), counts=True)
+
+
+def _disorders(other: Column, order: IntArray, shape: tuple[int, ...]) -> bool:
+    """Tell whether another reading rises in every cell, but puts the frames into other ranks."""
+    table = np.array(other.values, dtype=np.float64)[order].reshape(shape)
+    if shape[1] < 2 or (np.diff(table, axis=1) <= 0).any():
+        return False
+    if other.key.counts:
+        return not _take_turns(table)
+    if not parallel(table):
+        return True
+    exact = other.key.source == "FrameReferenceTime" or bool((table % 1).any())
+    return exact and other.key.source in _MOMENTS and _half_shared(table)
+
+
+def _half_shared(table: FloatArray) -> bool:
+    """
+    Tell whether rows have some moments in common, but not all: one of them lacks a time point.
+
+    Slices are taken at once always (3-D, multiband) or never; clocks of whole seconds cannot say.
+    """
+    different, row = np.unique(table, axis=0, return_inverse=True)
+    pairs = np.stack([table.ravel(), np.repeat(row.ravel(), table.shape[1])], axis=1)
+    return len(different) > 1 and len(np.unique(pairs, axis=0)) > len(np.unique(table))
+
+
+def _take_turns(table: FloatArray) -> bool:
+    """
+    Tell whether rows that overlap go rank by rank: all of one rank before the next one.
+
+    Instance numbers run through the slices of a time point, or through the time points of a
+    slice (or of a package of slices).
+    """
+    rows = table[np.argsort(table[:, 0], kind="stable")]
+    ends = np.maximum.accumulate(rows[:, -1])
+    starts = np.concatenate([[True], rows[1:, 0] > ends[:-1]])
+    high = np.maximum.reduceat(rows, np.flatnonzero(starts), axis=0)
+    low = np.minimum.reduceat(rows, np.flatnonzero(starts), axis=0)
+    return bool((high[:, :-1] < low[:, 1:]).all())
 
 
 def parallel(table: FloatArray, *, counts: bool = False) -> bool:

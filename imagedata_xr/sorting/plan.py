@@ -18,6 +18,7 @@ import numpy as np
 
 from imagedata_xr import schema
 from imagedata_xr.sorting.columns import (
+    Evidence,
     cells,
     complete,
     exact_column,
@@ -102,6 +103,18 @@ class Candidates:
         keys = [key for key in readings(schema.VOLUME) if key.counts and not key.ranked]
         columns = [self.exact(key) for key in keys]
         return [column for column in columns if column is not None and column.size > 1]
+
+    def orders(self) -> list[Column]:
+        """Return the times and instance numbers that no order of time points may contradict."""
+        found: list[Column] = []
+        for key in readings(schema.TIME):
+            # Times of reconstruction count only where nothing else tells the time.
+            if key.shortest is not None and any(not column.key.counts for column in found):
+                continue
+            column = self.exact(key) if key.ranked else None
+            if column is not None and column.size > 1 and not isinstance(column.labels[0], str):
+                found.append(column)
+        return found
 
 
 def infer(stack: Candidates) -> tuple[Column, ...] | None:
@@ -190,7 +203,8 @@ def _columns(stack: Candidates, key: SortKey, others: Sequence[Column]) -> Itera
         if _agree(stack, (exact, *others)):
             yield exact
     elif key.ranked:
-        ranked = rank_column(key, values, stack.slots, others, witnesses=stack.witnesses())
+        evidence = Evidence(stack.witnesses(), stack.orders())
+        ranked = rank_column(key, values, stack.slots, others, evidence)
         if ranked is not None and _agree(stack, (ranked, *others)):
             yield ranked
 

@@ -119,8 +119,11 @@ def incomplete(
     if differ:
         shown = [f"{keyword} ({_values(values)})" for keyword, values in differ.items()]
         text += f"\nWhat differs between the frames of one slice: {'; '.join(shown[:12])}"
-    else:
+    elif len(counts) > 1 or max(counts) > 1:
         text += "\nNothing in the headers tells the frames of one slice apart"
+    else:
+        kinds = [f"{c.key.source} ({_values(c.labels)})" for c in stack.discriminators()]
+        text += f"\nThe slices are of several kinds: {'; '.join(kinds)}"
     return IncompleteGridError(
         text, groups=groups, suggestions=_suggestions(stack, columns, differ, asked)
     )

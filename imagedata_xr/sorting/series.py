@@ -75,20 +75,28 @@ def choose_series(groups: Sequence[list[Frame]], series: SeriesChoice | None) ->
 
 def one_patient(frames: Sequence[Frame]) -> None:
     """
-    Check that frames to be sorted together are of one patient.
+    Check that frames to be sorted together are of one patient, and each series of one examination.
 
     Raises
     ------
     MultipleSeriesError
-        They have several values of Patient ID, in several series or even in one.
+        They have several values of Patient ID; or one series has several of what is the same for
+        all its images (PS3.3 C.7.2.1, C.7.4.1): study, frame of reference, patient position.
     """
-    counts = Counter(str(frame.values.get("PatientID") or "") for frame in frames)
+    _constant(frames, "PatientID")
+    for group in by_series(frames):
+        for keyword in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientPosition"):
+            _constant(group, keyword)
+
+
+def _constant(frames: Sequence[Frame], keyword: str) -> None:
+    counts = Counter(str(frame.values.get(keyword) or "") for frame in frames)
     if len(counts) > 1:
+        what = "patients" if keyword == "PatientID" else f"values of {keyword} in one series"
         raise MultipleSeriesError(
-            f"the images are of {len(counts)} patients (PatientID), which are never put into one "
-            "array",
-            groups=[{"PatientID": name, "frames": count} for name, count in counts.items()],
-            suggestions=[{"select": {"PatientID": name}} for name in counts if name],
+            f"the images are of {len(counts)} {what}, which are never put into one array",
+            groups=[{keyword: name, "frames": count} for name, count in counts.items()],
+            suggestions=[{"select": {keyword: name}} for name in counts if name],
         )
 
 

@@ -26,7 +26,8 @@ __all__ = ["Stack", "describe_stack", "split"]
 
 # Direction cosines closer than this are one orientation: headers round to a few decimals.
 _SAME_DIRECTION = 5e-4
-_SAME_SPACING = 1e-3
+# Two pixel spacings are one up to this fraction, and this drift over the image in pixels.
+_SAME_SPACING, _SAME_PIXEL = 1e-3, 0.1
 # In-plane offsets closer than this belong to one (straight) stack, mm.
 _SAME_OFFSET = 0.01
 
@@ -114,14 +115,19 @@ def _alike(frames: Iterable[Frame]) -> list[list[Frame]]:
 
 
 def _colour(frame: Frame) -> bool:
-    photometric = frame.values.get("PhotometricInterpretation")
-    return isinstance(photometric, str) and not photometric.startswith("MONOCHROME")
+    return not _kind(frame).startswith("MONOCHROME")
+
+
+def _kind(frame: Frame) -> str:
+    """Return what a value means: dark to bright, bright to dark, or colour, however encoded."""
+    photometric = str(frame.values.get("PhotometricInterpretation") or "MONOCHROME2")
+    return photometric if photometric.startswith("MONOCHROME") else "colour"
 
 
 def _key(frame: Frame) -> tuple[Any, ...]:
     return (
         frame.shape,
-        _colour(frame),
+        _kind(frame),
         frame.position is None,
         frame.orientation,
         frame.spacing,
@@ -131,10 +137,19 @@ def _key(frame: Frame) -> tuple[Any, ...]:
 def _same(one: Frame, other: Frame) -> bool:
     return (
         one.shape == other.shape
-        and _colour(one) == _colour(other)
+        and _kind(one) == _kind(other)
         and (one.position is None) == (other.position is None)
         and _near(one.orientation, other.orientation, _SAME_DIRECTION)
-        and _near(one.spacing, other.spacing, _SAME_SPACING)
+        and _same_spacing(one, other)
+    )
+
+
+def _same_spacing(one: Frame, other: Frame) -> bool:
+    if one.spacing is None or other.spacing is None:
+        return one.spacing is other.spacing
+    return all(
+        abs(a - b) <= min(_SAME_SPACING, _SAME_PIXEL / max(one.shape)) * a
+        for a, b in zip(one.spacing, other.spacing, strict=True)
     )
 
 

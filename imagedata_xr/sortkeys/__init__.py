@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from imagedata_xr import schema
 from imagedata_xr.errors import OptionError
 from imagedata_xr.sortkeys.key import SortKey
-from imagedata_xr.sortkeys.time import CONTENT_TIME
+from imagedata_xr.sortkeys.time import CONTENT_TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -88,7 +88,7 @@ def readings(name: str) -> tuple[SortKey, ...]:
     if name.lower() in _MOMENTS:
         keyword = _MOMENTS[name.lower()]
         if keyword == "ContentTime":
-            return (CONTENT_TIME,)
+            return CONTENT_TIMES
         return tuple(k for k in readings(schema.TIME) if keyword in k.source.split("+"))
     if name in _BUILT_IN:
         found: tuple[SortKey, ...] = import_module(f"imagedata_xr.sortkeys.{name}").READINGS
@@ -171,6 +171,7 @@ def _renamed(key: SortKey, name: str) -> SortKey:
         counts=key.counts,
         step=key.step,
         shortest=key.shortest,
+        span=key.span,
     )
 
 

@@ -44,6 +44,9 @@ class SortKey:
     shortest : callable or None
         The shortest step that is physically possible, in `units`, or None where the header does
         not know one: steps below it are not those of the quantity.
+    span : float or None
+        The largest difference between two frames that can be believed, in `units`: clock times
+        without a date cannot tell what comes before midnight.
     """
 
     name: str
@@ -55,6 +58,7 @@ class SortKey:
     counts: bool = False
     step: Callable[[Mapping[str, Value]], float | None] | None = None
     shortest: Callable[[Mapping[str, Value]], float | None] | None = None
+    span: float | None = None
 
     @classmethod
     def from_keyword(cls, keyword: str, *, name: str | None = None, units: str = "") -> SortKey:

@@ -8,6 +8,7 @@ in the right direction (DT and TM values: PS3.5 6.2).
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
 
     from imagedata_xr.frames import Value
 
-__all__ = ["CONTENT_TIME", "READINGS", "date_seconds", "datetime_seconds", "instance_order", "time_seconds"]
+__all__ = [
+    "CONTENT_TIMES",
+    "READINGS",
+    "date_seconds",
+    "datetime_seconds",
+    "instance_order",
+    "time_seconds",
+]
 
 _DAY = 86400.0
 # Seconds are counted from the year 2000, so that a float holds them to a tenth of a microsecond.
@@ -72,22 +80,41 @@ def datetime_seconds(text: str) -> float | None:
     return day + clock - offset
 
 
-def _moment(date_keyword: str, time_keyword: str) -> Callable[[Mapping[str, Value]], Value]:
+def _text(values: Mapping[str, Value], keyword: str) -> str:
+    value = values.get(keyword)
+    return value if isinstance(value, str) else ""
+
+
+def _dated(date_keyword: str, time_keyword: str) -> Callable[[Mapping[str, Value]], Value]:
     def value(values: Mapping[str, Value]) -> Value:
-        clock = values.get(time_keyword)
-        seconds = time_seconds(clock) if isinstance(clock, str) else None
-        if seconds is None:
-            return None
-        day = values.get(date_keyword)
-        start = date_seconds(day) if isinstance(day, str) else None
-        return seconds if start is None else start + seconds
+        start = date_seconds(_text(values, date_keyword))
+        seconds = time_seconds(_text(values, time_keyword))
+        return None if start is None or seconds is None else start + seconds
 
     return value
 
 
-def _acquisition_datetime(values: Mapping[str, Value]) -> Value:
-    text = values.get("AcquisitionDateTime")
-    return datetime_seconds(text) if isinstance(text, str) else None
+def _undated(date_keyword: str, time_keyword: str) -> Callable[[Mapping[str, Value]], Value]:
+    """Read clock times of frames that have no date; never mixed with those that have one."""
+
+    def value(values: Mapping[str, Value]) -> Value:
+        if date_seconds(_text(values, date_keyword)) is not None:
+            return None
+        return time_seconds(_text(values, time_keyword))
+
+    return value
+
+
+def _datetime(*, offset: bool) -> Callable[[Mapping[str, Value]], Value]:
+    """Read moments with, or without, an offset from UTC; never mixed."""
+
+    def value(values: Mapping[str, Value]) -> Value:
+        text = _text(values, "AcquisitionDateTime")
+        match = _DATETIME.fullmatch(text.strip())
+        has_offset = match is not None and bool(match[3])
+        return datetime_seconds(text) if has_offset == offset else None
+
+    return value
 
 
 def _milliseconds(keyword: str) -> Callable[[Mapping[str, Value]], Value]:
@@ -127,17 +154,6 @@ def instance_order(values: Mapping[str, Value]) -> Value:
     return (instance or 0.0) * _MOST_FRAMES + frame
 
 
-def _content(values: Mapping[str, Value]) -> Value:
-    """
-    Return the content time, unless temporal positions count what it does not measure.
-
-    It is the time of reconstruction where the scanner has its own count of time points.
-    """
-    if (number(values, "NumberOfTemporalPositions") or 0) > 1:
-        return None
-    return _moment("ContentDate", "ContentTime")(values)
-
-
 def _repetition(values: Mapping[str, Value]) -> float | None:
     """
     Return the repetition time in seconds.
@@ -148,22 +164,49 @@ def _repetition(values: Mapping[str, Value]) -> float | None:
     return None if ms is None else ms / 1000.0
 
 
-def _reading(source: str, value: Callable[[Mapping[str, Value]], Value]) -> SortKey:
+def _reading(
+    source: str, value: Callable[[Mapping[str, Value]], Value], *, span: float | None = None
+) -> SortKey:
     return SortKey(
         name=schema.TIME,
         source=source,
         value=value,
         units=schema.UNITS_OF[schema.TIME],
         ranked=True,
+        span=span,
     )
 
 
+def _clock(kind: str) -> tuple[SortKey, SortKey]:
+    """Return the readings of a date and a time, and of the time alone."""
+    day, clock = f"{kind}Date", f"{kind}Time"
+    return (
+        _reading(f"{day}+{clock}", _dated(day, clock)),
+        _reading(clock, _undated(day, clock), span=_DAY / 2),
+    )
+
+
+def _doubted(key: SortKey) -> SortKey:
+    """
+    Take a content time only where nothing else tells the time.
+
+    It is the time of reconstruction where the scanner has its own count of time points.
+    """
+
+    def value(values: Mapping[str, Value]) -> Value:
+        counted = (number(values, "NumberOfTemporalPositions") or 0) > 1
+        return None if counted else key.value(values)
+
+    return replace(key, value=value, shortest=_repetition)
+
+
 # As the user asks for it: without the doubts that keep it from being chosen by itself.
-CONTENT_TIME = _reading("ContentDate+ContentTime", _moment("ContentDate", "ContentTime"))
+CONTENT_TIMES = _clock("Content")
 
 READINGS = (
-    _reading("AcquisitionDateTime", _acquisition_datetime),
-    _reading("AcquisitionDate+AcquisitionTime", _moment("AcquisitionDate", "AcquisitionTime")),
+    _reading("AcquisitionDateTime", _datetime(offset=False)),
+    _reading("AcquisitionDateTime", _datetime(offset=True)),
+    *_clock("Acquisition"),
     _reading("TriggerTime", _milliseconds("TriggerTime")),
     _reading("FrameReferenceTime", _milliseconds("FrameReferenceTime")),
     _reading(
@@ -189,12 +232,5 @@ READINGS = (
         counts=True,
         step=_step,
     ),
-    SortKey(
-        name=schema.TIME,
-        source="ContentDate+ContentTime",
-        value=_content,
-        units=schema.UNITS_OF[schema.TIME],
-        ranked=True,
-        shortest=_repetition,
-    ),
+    *(_doubted(key) for key in CONTENT_TIMES),
 )

@@ -14,6 +14,7 @@ READINGS = (
             value=key.value,
             ranked=key.ranked,
             counts=key.counts,
+            span=key.span,
         )
         for key in time.READINGS
         if key.source != "InstanceNumber"

@@ -10,6 +10,7 @@ from imagedata_xr import schema
 from imagedata_xr.dataset import Labels
 from imagedata_xr.errors import OptionError
 from imagedata_xr.formats.dicom.headerstore import HeaderStore
+from imagedata_xr.sorting.columns import read
 from imagedata_xr.sortkeys import readings
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = ["earliest", "per_frame"]
 
 # DICOM times have microseconds.
 _DECIMALS = 6
+_ACQUIRED = frozenset({"AcquisitionDateTime", "AcquisitionDate+AcquisitionTime", "AcquisitionTime"})
 # Directions are turned with the cosines of each slice, which differ in their last digits.
 _ROUNDING = 1e-4
 
@@ -80,18 +82,15 @@ def _varies(column: npt.NDArray[np.float64]) -> bool:
 def _moments(cube: Cube, flat: Sequence[Frame]) -> dict[str, npt.NDArray[np.float64]]:
     """Return the frames' own times, on the same zero as the dimension ``time`` where it has one."""
     found: dict[str, npt.NDArray[np.float64]] = {}
-    keys = {key.source: key for key in readings(schema.TIME)}
     used = next((dim for dim in cube.dims if dim.name == schema.TIME), None)
-    for source in ("AcquisitionDateTime", "AcquisitionDate+AcquisitionTime"):
-        column = _numbers(keys[source].value(frame.values) for frame in flat)
-        if column is None or np.isnan(column).any():
-            continue
-        start = used.start if used is not None and used.source == source else None
+    source, column = _acquired(flat)
+    if column is not None:
+        known = used is not None and used.source == source
+        start = used.start if used is not None and known else None
         first = float(column.min()) if start is None else start
         moments = np.asarray(np.round(column - first, _DECIMALS), dtype=np.float64)
         if _varies(moments):
             found[schema.ACQUISITION_TIME] = moments
-        break
     for name, keyword in ((schema.TRIGGER_TIME, "TriggerTime"), (schema.SLICE_TIME, "SliceTime")):
         numbers = _numbers(frame.values.get(keyword) for frame in flat)
         if numbers is not None and _varies(numbers):
@@ -99,13 +98,20 @@ def _moments(cube: Cube, flat: Sequence[Frame]) -> dict[str, npt.NDArray[np.floa
     return found
 
 
+def _acquired(frames: Sequence[Frame]) -> tuple[str, npt.NDArray[np.float64] | None]:
+    """Return the moments at which the frames were acquired, and the attributes that say so."""
+    for key in readings(schema.TIME):
+        if key.source in _ACQUIRED:
+            column = _numbers(read(key, frames))
+            if column is not None and not np.isnan(column).any():
+                return key.source, column
+    return "", None
+
+
 def earliest(frames: Sequence[Frame]) -> Frame:
     """Return the frame that was acquired first, the first one where the header does not say."""
-    keys = {key.source: key for key in readings(schema.TIME)}
-    moments = _numbers(
-        keys["AcquisitionDate+AcquisitionTime"].value(frame.values) for frame in frames
-    )
-    return frames[0 if moments is None else int(np.nanargmin(moments))]
+    _, column = _acquired(frames)
+    return frames[0 if column is None else int(column.argmin())]
 
 
 def _directions(flat: Sequence[Frame], shape: tuple[int, ...]) -> dict[str, Labels]:

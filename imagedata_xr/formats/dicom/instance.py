@@ -122,6 +122,8 @@ def pixel_format(header: Header) -> PixelFormat:
             f"{header.source.name}: an image of {form.rows} Rows, {form.columns} Columns and "
             f"{form.samples} Samples per Pixel"
         )
+    if _whole(header, "PixelRepresentation", 0) not in (0, 1):
+        raise FormatError(f"{header.source.name}: PixelRepresentation is neither 0 nor 1")
     if not 0 < form.bits_stored <= form.high_bit + 1 <= form.bits_allocated:
         raise FormatError(
             f"{header.source.name}: Bits Allocated {form.bits_allocated}, Bits Stored "

@@ -23,6 +23,9 @@ MOST_AT_ONCE: Final = 64 << 20
 INTEGERS: Final = ("u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8")
 # Between these, float64 and every integer type hold all whole numbers.
 EXACT: Final = 2**53
+# Products of float32 and a factor between these are float32.
+SMALL: Final = 1e-20
+LARGE: Final = 1e20
 
 
 class Bytes(Protocol):
@@ -60,9 +63,11 @@ def result_dtype(header: NiftiHeader, *, rescale: bool) -> np.dtype[Any]:
                 wide = np.iinfo(kind)
                 if wide.min <= min(ends) and max(ends) <= wide.max:
                     return np.dtype(kind)
-    if stored.kind in "fc":
-        return stored
-    return np.dtype(np.float32 if stored.itemsize <= 2 else np.float64)
+    if stored.kind == "c" or stored.itemsize > 4:
+        return stored if stored.kind in "fc" else np.dtype(np.float64)
+    usual = all(value == 0 or SMALL < abs(value) < LARGE for value in (slope, inter))
+    short = stored.kind == "f" or stored.itemsize <= 2
+    return np.dtype(np.float32 if short and usual else np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from imagedata_xr import schema
+from imagedata_xr.formats.dicom.write.keywords import ImageSets, elements
 from imagedata_xr.formats.dicom.write.numbers import decimal, moment
 from imagedata_xr.sortkeys import readings
 from imagedata_xr.sortkeys.time import date_seconds, time_seconds
@@ -91,8 +92,9 @@ class Acquisition:
         if frame is None and self.count is not None:
             dataset.AcquisitionNumber = int(self.count[index]) + 1
         for name, column in self.columns.items():
-            if frame is None and tag_for_keyword(name) and name not in KEYWORD.values():
-                setattr(dataset, name, column[index].item())
+            if frame is None and tag_for_keyword(name) and name not in ImageSets:
+                (element,) = elements({name: _plain(name, column[index].item())})
+                dataset.add(element)
 
     def _value(self, name: str, index: tuple[int, ...]) -> float | None:
         column = self.columns.get(name)
@@ -154,19 +156,19 @@ def acquisition_of(
     start : float, optional
         Moment of time 0 for frames without sources, seconds from the year 2000.
     """
-    skipped = {schema.FRAME, schema.SERIES, *schema.SPATIAL, schema.RGB, schema.VOLUME}
+    named = (*KEYWORD, schema.TIME, schema.B, *schema.BVEC)
     columns = {}
-    for name in layout.image.coords:
-        column = None if name in skipped else layout.along(str(name))
+    for name in (*named, *(dim for dim in layout.leading if tag_for_keyword(dim))):
+        column = layout.along(name)
         if column is not None and column.dtype.kind in "biufU":
-            columns[str(name)] = column
+            columns[name] = column
     times = columns.get(schema.TIME)
     if times is not None and times.dtype.kind not in "iuf":
         times = None
     if times is not None and frames is not None and _times_are_kept(layout, times, frames):
         times = None
     if times is not None and frames is not None:
-        start = _start(times, frames)
+        times, start = _delayed(times, frames)
     known = {*KEYWORD, schema.B, schema.TIME, schema.SLICE}
     other = [k for k, n in enumerate(layout.leading) if n not in known and not tag_for_keyword(n)]
     count = None
@@ -183,6 +185,15 @@ def start_of(attrs: Mapping[Any, Any]) -> float | None:
         return None
     start, seconds = date_seconds(day), time_seconds(clock)
     return None if start is None or seconds is None else start + seconds
+
+
+def _plain(keyword: str, value: Any) -> Any:
+    """Return a label of an axis as a value of the attribute after which the axis is called."""
+    tag = tag_for_keyword(keyword)
+    vr = "" if tag is None else dictionary_VR(tag)
+    if vr == "DS":
+        return decimal(value)
+    return round(value) if vr in ("IS", "US", "SS", "UL", "SL") else value
 
 
 def _read(name: str, frame: Frame | None) -> float | None:
@@ -221,16 +232,24 @@ def _times_are_kept(layout: Layout, times: NDArray[np.floating], frames: NDArray
         if key.counts:
             # The step was put in by the reader; the order is what the header holds.
             steps = [np.sign(np.diff(one, axis=axes[0])) for one in (measured, times)]
-            if np.array_equal(*steps):
+            if np.array_equal(steps[0], steps[1]):
                 return True
         elif bool((np.ptp(measured - times, axis=axes) <= allowed).all()):
             return True
     return False
 
 
-def _start(times: NDArray[np.floating], frames: NDArray[Any]) -> float | None:
+def _delayed(
+    times: NDArray[np.floating], frames: NDArray[Any]
+) -> tuple[NDArray[np.floating], float | None]:
+    """Return the times with the delays of slices that headers tell, and the moment of time 0."""
     for source in ABSOLUTE:
         measured = _moments(frames, source)
-        if np.isfinite(measured).all():
-            return float((measured - times).min()) if (measured - times).size else None
-    return None
+        if not np.isfinite(measured).all():
+            continue
+        delayed = np.array(times, dtype=np.float64)
+        for time in np.unique(times):
+            same = times == time
+            delayed[same] += measured[same] - measured[same].min()
+        return delayed, float(measured[times == times.min()].min() - times.min())
+    return times, None

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from pydicom import Dataset
-
 from imagedata_xr import schema
 from imagedata_xr.formats.dicom.write.acquisition import start_of
 from imagedata_xr.formats.dicom.write.classes import (
@@ -25,7 +23,7 @@ from imagedata_xr.sortkeys import readings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from pydicom import DataElement
+    from pydicom import DataElement, Dataset
 
     from imagedata_xr.formats.dicom.write.layout import Layout
     from imagedata_xr.formats.dicom.write.source_headers import SourceFrames
@@ -78,8 +76,7 @@ class Headers:
         self._space = new_uid()
         usable = self._usable(self._any_frame())
         self.from_source = usable
-        known = own.ravel() if sources is not None else []
-        self.lost = 0 if usable else sum(frame is not None for frame in known)
+        self.lost = 0 if usable else sum(frame is not None for frame in own.ravel())
         self.sop_class = self._class()
 
     def _any_frame(self) -> Frame | None:
@@ -207,4 +204,3 @@ class Headers:
         dataset.RescaleSlope = encoding.slope
         if self.sop_class != PET:
             dataset.RescaleType = str(units)[:16] if units else "US"
-

@@ -57,7 +57,7 @@ def put_geometry(dataset: Any, layout: Layout, place: int) -> None:
     normal = np.cross(cosines[:3], cosines[3:])
     if "SliceLocation" in dataset:
         dataset.SliceLocation = decimal(round(float(position @ normal), 10))
-    thickness = abs(float(grid.slice.spacing or 0.0))
+    thickness = float(grid.slice.spacing or 0.0)
     try:
         step = abs(grid.slice.step) if grid.slice.size > 1 or thickness else 0.0
     except GeometryError:
@@ -65,7 +65,7 @@ def put_geometry(dataset: Any, layout: Layout, place: int) -> None:
     if "SliceThickness" not in dataset:
         dataset.SliceThickness = decimal(step or thickness) if step or thickness else None
     if "SpacingBetweenSlices" in dataset:
-        if step and layout.grid is not None and grid.slice.size > 1:
+        if step and grid.slice.size > 1:
             between = step * abs(float(np.asarray(grid.slice.direction) @ normal))
             dataset.SpacingBetweenSlices = decimal(round(between, 10))
         elif grid.slice.size > 1:
@@ -86,7 +86,7 @@ def _put_pixel_size(dataset: Any, layout: Layout) -> None:
             spacing = float(steps.mean())
         sizes.append(spacing)
     if all(size is not None for size in sizes):
-        dataset.PixelSpacing = [decimal(float(size)) for size in sizes]
+        dataset.PixelSpacing = [decimal(float(size)) for size in sizes if size is not None]
 
 
 def put_grid_format(dataset: Any, stored: NDArray[Any], *, bits: int | None = None) -> None:

@@ -117,7 +117,9 @@ def layout_of(da: xr.DataArray) -> Layout:
         There is nothing to write, or colours are no bytes.
     """
     if da.dtype.kind == "c":
-        raise OptionError("DICOM images are real: write abs(da), np.angle of it, da.real or da.imag")
+        raise OptionError(
+            "DICOM images are real: write abs(da), np.angle of it, da.real or da.imag"
+        )
     if da.dtype.kind not in "biuf":
         raise OptionError(f"values of type {da.dtype} are no image: convert with astype")
     if not da.size:

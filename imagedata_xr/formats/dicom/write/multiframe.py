@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from pydicom import Dataset
@@ -101,7 +102,12 @@ def _flatten(item: Any, flat: Dataset, depth: int) -> None:
         if element.VR != "SQ":
             if _is_kept(element) or element.keyword in _CALLED:
                 flat.add(element)
-        elif not element.tag.is_private and depth < _DEEPEST and len(element.value) == 1 and _describes(element):
+        elif (
+            not element.tag.is_private
+            and depth < _DEEPEST
+            and len(element.value) == 1
+            and _describes(element)
+        ):
             _flatten(element.value[0], flat, depth + 1)
 
 
@@ -125,8 +131,10 @@ def _put_names(flat: Dataset) -> None:
         del flat.InPlanePhaseEncodingDirection
     if "FrameType" in flat:
         flat.ImageType = flat.FrameType
+        del flat.FrameType
     when = str(flat.get("FrameAcquisitionDateTime") or "")
     if when:
         flat.AcquisitionDateTime = when
         flat.AcquisitionDate = when[:8]
-        flat.AcquisitionTime = when[8:].split("+")[0].split("-")[0]
+        flat.AcquisitionTime = re.split("[+-]", when[8:], maxsplit=1)[0]
+        del flat.FrameAcquisitionDateTime

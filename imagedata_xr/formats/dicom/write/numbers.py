@@ -23,8 +23,7 @@ def decimal(number: float) -> str:
     """
     number = float(number) + 0.0
     text = repr(number)
-    if text.endswith(".0"):
-        text = text[:-2]
+    text = text.removesuffix(".0")
     for digits in range(17, 0, -1):
         if len(text) <= LONGEST_DS:
             break

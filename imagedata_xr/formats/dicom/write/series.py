@@ -13,7 +13,7 @@ from imagedata_xr import schema
 from imagedata_xr.errors import DataWarning, HeaderError, WriteError
 from imagedata_xr.formats.dicom.write.acquisition import acquisition_of, start_of
 from imagedata_xr.formats.dicom.write.classes import PET, SIXTEEN, complete
-from imagedata_xr.formats.dicom.write.copies import Copy, copy_of
+from imagedata_xr.formats.dicom.write.copies import copy_of
 from imagedata_xr.formats.dicom.write.headers import Headers, describe
 from imagedata_xr.formats.dicom.write.instances import (
     put_geometry,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
 
     from imagedata_xr.formats.dicom.write.acquisition import Acquisition
+    from imagedata_xr.formats.dicom.write.copies import Copy
     from imagedata_xr.formats.dicom.write.layout import Layout
     from imagedata_xr.formats.dicom.write.source_headers import SourceFrames
 
@@ -132,6 +133,13 @@ def write_series(layout: Layout, wish: Wish, folder: Path) -> None:
     sources = source_frames(layout)
     keys = layout.along(schema.FRAME)
     own = np.full(layout.shape, None, dtype=object)
+    if sources is not None and not _covers(sources, layout, keys):
+        if wish.template is None:
+            raise HeaderError(
+                "frames of another series were put to those of this one, and their headers are not "
+                "known: write each series by itself, open them together, or pass template="
+            )
+        sources = None
     if sources is not None and keys is not None and keys.dtype.kind in "iu":
         for index in np.ndindex(layout.shape):
             own[index] = sources.frame(int(keys[index]))
@@ -156,6 +164,17 @@ def write_series(layout: Layout, wish: Wish, folder: Path) -> None:
     _write_derived(series)
 
 
+def _covers(sources: SourceFrames, layout: Layout, keys: NDArray[Any] | None) -> bool:
+    """Tell whether the array has frames of no other series than those whose headers are known."""
+    if keys is not None and keys.dtype.kind in "iu":
+        return all(int(key) in sources.store.places for key in keys.ravel())
+    series = layout.image.coords[schema.SERIES]
+    if not series.ndim:
+        return True
+    known = {str(frame.values.get(schema.SERIES)) for frame in sources.all_frames().values()}
+    return set(map(str, series.values.ravel())) <= known
+
+
 def _frames(series: _Series, what: str) -> Any:
     """Yield index and values of each frame, with a progress bar."""
     planes = series.layout.planes()
@@ -171,7 +190,9 @@ def _write_copies(series: _Series) -> None:
     seen: set[Any] = set()
     for index, plane in _frames(series, "writing"):
         frame = series.own[index]
-        copy = copy_of(sources, frame, cut_of(frame, series.layout, series.layout.slice_of(index)), plane)
+        copy = copy_of(
+            sources, frame, cut_of(frame, series.layout, series.layout.slice_of(index)), plane
+        )
         if isinstance(copy, str):
             raise _ChangedError(copy)
         if series.wish.keep_uid:

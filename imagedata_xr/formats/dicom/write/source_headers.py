@@ -138,7 +138,8 @@ def cut_of(frame: Frame, layout: Layout, place: int) -> Cut | None:
     """
     if layout.grid is None or frame.position is None:
         same = layout.grid is None and frame.position is None and frame.shape == layout.plane
-        return _cut(*(np.arange(n) for n in frame.shape), frame.shape) if same else None
+        whole = _cut(np.arange(frame.shape[0]), np.arange(frame.shape[1]), frame.shape)
+        return whole if same else None
     if frame.orientation is None or frame.spacing is None:
         return None
     across, down = np.asarray(frame.orientation, dtype=np.float64).reshape(2, 3)

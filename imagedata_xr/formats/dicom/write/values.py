@@ -79,12 +79,12 @@ class Encoding:
         WriteError
             A value does not fit: the array has changed while it was written.
         """
-        if plane.dtype.kind in "bu" and self.is_identity and plane.dtype.itemsize == 1:
-            numbers = plane
-        elif plane.dtype.kind in "iu" and self.is_identity:
+        if plane.dtype.kind in "biu" and self.is_identity:
             numbers = plane
         else:
-            numbers = np.rint((plane.astype(np.float64) - float(self.intercept)) / float(self.slope))
+            numbers = np.rint(
+                (plane.astype(np.float64) - float(self.intercept)) / float(self.slope)
+            )
         info = np.iinfo(self.dtype)
         if numbers.size and not (numbers.min() >= info.min and numbers.max() <= info.max):
             raise WriteError(
