@@ -10,7 +10,7 @@ directions, repeated b values), they become numbered volumes.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ from imagedata_xr.sortkeys import readings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from imagedata_xr.frames import Frame
+    from imagedata_xr.frames import Frame, Value
     from imagedata_xr.sorting.columns import (
         Column,
         IntArray,
@@ -74,10 +74,20 @@ class Candidates:
     frames: Sequence[Frame]
     slots: IntArray
     placed: bool = True
+    _known: dict[SortKey, tuple[Value, ...]] = field(default_factory=dict, repr=False)
+    _columns: dict[SortKey, Column | None] = field(default_factory=dict, repr=False)
+
+    def values(self, key: SortKey) -> tuple[Value, ...]:
+        """Return the key's value of every frame, read once."""
+        if key not in self._known:
+            self._known[key] = read(key, self.frames)
+        return self._known[key]
 
     def exact(self, key: SortKey) -> Column | None:
         """Return the key's column if every frame has a value."""
-        return exact_column(key, read(key, self.frames))
+        if key not in self._columns:
+            self._columns[key] = exact_column(key, self.values(key))
+        return self._columns[key]
 
     def quantities(self) -> list[Column]:
         """Return the columns of physical quantities that vary within a slice."""
@@ -93,7 +103,7 @@ class Candidates:
         found = []
         for name in (*_QUANTITIES, *_KINDS):
             key = readings(name)[0]
-            column = kind_column(key, read(key, self.frames))
+            column = kind_column(key, self.values(key))
             if column.size > 1:
                 found.append(column)
         return found
@@ -197,8 +207,7 @@ def _has_step(key: SortKey, frames: Sequence[Frame]) -> bool:
 
 def _columns(stack: Candidates, key: SortKey, others: Sequence[Column]) -> Iterator[Column]:
     """Yield the columns of a key that complete the grid of the others: exact, then ranked."""
-    values = read(key, stack.frames)
-    exact = exact_column(key, values)
+    values, exact = stack.values(key), stack.exact(key)
     if exact is not None and complete(stack.slots, (exact, *others)):
         if _agree(stack, (exact, *others)):
             yield exact
@@ -293,7 +302,7 @@ def _no_time(stack: Candidates, key: Sequence[SortKey]) -> str:
     present = [
         reading.source
         for reading in key
-        if not any(value is None for value in read(reading, stack.frames))
+        if not any(value is None for value in stack.values(reading))
     ]
     if not present:
         return _lacks(stack, key)
