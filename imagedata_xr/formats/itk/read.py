@@ -129,7 +129,10 @@ def open_image(source: Any, *, dims: Sequence[str] | None = None) -> xr.Dataset:
         spacing=(steps[1], steps[0]),
         colour=colour,
     )
-    return build(image)
+    dataset = build(image)
+    # ITK reads most files whole, however little is asked for.
+    dataset.image.encoding["preferred_chunks"].pop(schema.SLICE, None)
+    return dataset
 
 
 def _attrs(texts: dict[str, str]) -> dict[str, str]:
@@ -193,8 +196,19 @@ def _header(path: str) -> Header:
         spacing=tuple(reader.GetSpacing()),
         origin=tuple(reader.GetOrigin()),
         direction=np.array(reader.GetDirection()).reshape(len(size), len(size)),
-        texts={key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()},
+        texts=_texts(reader),
     )
+
+
+def _texts(reader: Any) -> dict[str, str]:
+    """Return all texts of the header that are UTF-8."""
+    keys = [key for key in reader.GetMetaDataKeys() if _is_text(key)]
+    texts = {key: reader.GetMetaData(key) for key in keys}
+    return {key: text for key, text in texts.items() if _is_text(text)}
+
+
+def _is_text(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _reason(error: Exception) -> str:

@@ -23,7 +23,7 @@ MAGIC: Final = b"\x1f\x8b"
 # Deflate packs at most 258 bytes into two bits.
 LARGEST_RATIO: Final = 1032
 MARK_EVERY: Final = 4 << 20
-BLOCK: Final = 256 << 10
+BLOCK: Final = 1 << 20
 MOST_AT_ONCE: Final = 2 << 20
 GZIP: Final = zlib.MAX_WBITS + 16
 
@@ -90,7 +90,8 @@ class Gunzipped:
                 if not data and not block and not inflater.eof:
                     raise FormatError(f"{self.name}: the gzip stream breaks off after {at} bytes")
                 there += len(block) - len(inflater.unused_data) - len(inflater.unconsumed_tail)
-                result += data[max(start - at, 0) : max(start + length - at, 0)]
+                wanted = memoryview(data)[max(start - at, 0) : max(start + length - at, 0)]
+                result += wanted
                 at += len(data)
                 self._mark(at, there, inflater)
         except zlib.error as error:

@@ -163,11 +163,13 @@ def _dataset(
         colour=header.parts == 3,
     )
     dataset = _coloured(image) if header.parts > 3 else build(image)
+    chunks = dataset.image.encoding["preferred_chunks"]
+    if isinstance(data, Gunzipped):
+        # A slice costs inflating what stands before it: volumes are read whole.
+        del chunks[schema.SLICE]
     for key, variable in extra.items():
         ordered = variable.transpose(*(d for d in dataset.image.dims if d in variable.dims))
-        ordered.encoding["preferred_chunks"] = {
-            d: 1 if d in image.leading else dataset.sizes[d] for d in ordered.dims
-        }
+        ordered.encoding["preferred_chunks"] = {d: chunks[d] for d in ordered.dims if d in chunks}
         dataset.coords[key] = ordered
     return dataset
 

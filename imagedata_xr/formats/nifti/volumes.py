@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bytes", "VoxelArray", "result_dtype"]
 
-MOST_AT_ONCE: Final = 64 << 20
+MOST_AT_ONCE: Final = 8 << 20
 INTEGERS: Final = ("u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8")
 # Between these, float64 and every integer type hold all whole numbers.
 EXACT: Final = 2**53
@@ -126,12 +126,13 @@ class VoxelArray(FrameArray):
         order = np.argsort(planes, kind="stable")
         result = np.empty((planes.size, *shape[-frame:]), self.dtype)
         first = int(rows.min())
-        colours = picks[-1] if self.parts else None
+        within = [_as_slice(rows - first), _as_slice(columns)]
+        within += [_as_slice(pick) for pick in picks[len(picks) - len(self.parts) :]]
         for run in self._runs(planes[order], first, int(rows.max())):
-            block = self._block(run)[:, rows - first][:, :, columns]
-            if colours is not None:
-                block = block[..., colours]
-            result[order[run.planes]] = self._values(block)
+            block = self._block(run)
+            for axis, part in enumerate(within, start=1):
+                block = block[(slice(None),) * axis + (part,)]
+            result[_as_slice(order[run.planes])] = self._values(block)
         return result.reshape(shape)
 
     def _runs(self, planes: NDArray[np.intp], first: int, last: int) -> Iterator[Run]:
@@ -167,3 +168,10 @@ class VoxelArray(FrameArray):
         wide = block.astype(np.result_type(block.dtype, np.float64))
         with np.errstate(all="ignore"):
             return (wide * slope + inter).astype(self.dtype)
+
+
+def _as_slice(indices: NDArray[np.intp]) -> NDArray[np.intp] | slice:
+    """Return indices that follow each other as a slice, which copies nothing."""
+    if indices.size and (np.diff(indices) == 1).all():
+        return slice(int(indices[0]), int(indices[-1]) + 1)
+    return indices

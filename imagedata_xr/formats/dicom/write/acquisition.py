@@ -35,6 +35,7 @@ KEYWORD: Final = {
     schema.FA: "FlipAngle",
     schema.TRIGGER_TIME: "TriggerTime",
 }
+TEXTS: Final = {schema.LABEL: "ASLContext", schema.COIL: "MultiCoilElementName"}
 ROUNDING: Final = 1e-4
 # Of the smallest step in time: as the index of the time axis takes two moments for one.
 TIME_ROUNDING: Final = 0.1
@@ -92,8 +93,9 @@ class Acquisition:
         if frame is None and self.count is not None:
             dataset.AcquisitionNumber = int(self.count[index]) + 1
         for name, column in self.columns.items():
-            if frame is None and tag_for_keyword(name) and name not in ImageSets:
-                (element,) = elements({name: _plain(name, column[index].item())})
+            keyword = TEXTS.get(name, name)
+            if frame is None and tag_for_keyword(keyword) and keyword not in ImageSets:
+                (element,) = elements({keyword: _plain(keyword, column[index].item())})
                 dataset.add(element)
 
     def _value(self, name: str, index: tuple[int, ...]) -> float | None:
@@ -156,7 +158,7 @@ def acquisition_of(
     start : float, optional
         Moment of time 0 for frames without sources, seconds from the year 2000.
     """
-    named = (*KEYWORD, schema.TIME, schema.B, *schema.BVEC)
+    named = (*KEYWORD, *TEXTS, schema.TIME, schema.B, *schema.BVEC)
     columns = {}
     for name in (*named, *(dim for dim in layout.leading if tag_for_keyword(dim))):
         column = layout.along(name)
@@ -193,6 +195,8 @@ def _plain(keyword: str, value: Any) -> Any:
     vr = "" if tag is None else dictionary_VR(tag)
     if vr == "DS":
         return decimal(value)
+    if vr == "CS":
+        return str(value).upper()
     return round(value) if vr in ("IS", "US", "SS", "UL", "SL") else value
 
 

@@ -15,7 +15,7 @@ from pydicom.sequence import Sequence as Items
 
 from imagedata_xr.formats.dicom.headers import read_header
 from imagedata_xr.formats.dicom.headers.dictionary import KEYWORD_OF
-from imagedata_xr.formats.dicom.write.classes import MR, third_value
+from imagedata_xr.formats.dicom.write.classes import MR, PET, third_value
 from imagedata_xr.formats.dicom.write.instances import drop_drawn
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ PIXEL_FACTS: Final = (
 )
 _PALETTES: Final = range(0x00281101, 0x00281224)
 # Required, if empty, in some class (type 2 and 2C).
-_EMPTIED: Final = frozenset({"AcquisitionNumber", "ContentDate", "ContentTime", "EchoTime", "KVP"})
+_EMPTIED: Final = frozenset(
+    {"AcquisitionNumber", "ContentDate", "ContentTime", "EchoTime", "KVP", "TriggerTime"}
+)
 # These are set, or looked after, elsewhere.
 _OWN: Final = frozenset(
     {
@@ -119,7 +121,9 @@ def mark_derived(dataset: Any, sources: Sequence[Frame], description: str) -> No
     third = third_value(str(dataset.SOPClassUID))
     if third is not None and not rest:
         rest = [third]
-    dataset.ImageType = ["DERIVED", "SECONDARY", *rest]
+    # PET images are primary always (PS3.3 C.8.9.4.1.1).
+    second = "PRIMARY" if str(dataset.SOPClassUID) == PET else "SECONDARY"
+    dataset.ImageType = ["DERIVED", second, *rest]
     dataset.DerivationDescription = description[:LONGEST]
     now = datetime.now().astimezone()
     dataset.InstanceCreationDate = now.strftime("%Y%m%d")

@@ -22,6 +22,8 @@ from imagedata_xr.formats.dicom.write.uids import new_uid
 from imagedata_xr.sortkeys import readings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
     from pydicom import DataElement, Dataset
 
@@ -32,6 +34,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Headers", "describe"]
 
+# Axes, besides time, along which headers differ.
+LABELS: Final = (
+    schema.TE,
+    schema.TI,
+    schema.FA,
+    schema.B,
+    schema.COMPONENT,
+    schema.LABEL,
+    schema.COIL,
+)
+LABEL_ROUNDING: Final = 1e-4
 # Units of PET (PS3.3 C.8.9.1.1.3) for those of arrays.
 PET_UNITS: Final = {"g/ml": "GML", "GML": "GML", "BQML": "BQML", "CNTS": "CNTS", "NONE": "NONE"}
 
@@ -40,6 +53,18 @@ def describe(encoding: Encoding) -> str:
     """Return a Derivation Description: what was done, and how exact the stored values are."""
     exact = "stored exactly" if not encoding.error else f"rounded by at most {encoding.error:.3g}"
     return f"Computed with imagedata_xr; values {exact}"
+
+
+def _is_labelled(frame: Frame, wanted: Mapping[str, Any]) -> bool:
+    """Tell whether a source frame has the echo time, component and so on of a frame."""
+    for name, label in wanted.items():
+        value = readings(name)[0].value(frame.values)
+        if isinstance(value, int | float) and isinstance(label, int | float):
+            if abs(value - label) > LABEL_ROUNDING * max(1.0, abs(label)):
+                return False
+        elif value != label:
+            return False
+    return True
 
 
 class Headers:
@@ -70,7 +95,8 @@ class Headers:
         self.extra = {element.keyword: element.value for element in extra}
         self.template = template
         self.sources = sources
-        self._of_slice: dict[int, list[Frame]] = {}
+        self._found: dict[tuple[Any, ...], list[Frame]] = {}
+        self._labels = [(name, layout.along(name)) for name in LABELS if name in layout.leading]
         self._bases: dict[int, Dataset] = {}
         self._study = new_uid()
         self._space = new_uid()
@@ -136,17 +162,19 @@ class Headers:
         return cut is not None and cut.whole
 
     def frames_of(self, index: tuple[int, ...]) -> list[Frame]:
-        """Return the sources of a frame: its own, or all at its slice."""
+        """Return the sources of a frame: its own, or all at its slice with its labels."""
         if self.own[index] is not None:
             return [self.own[index]]
         place = self.layout.slice_of(index)
-        if place not in self._of_slice:
-            self._of_slice[place] = [
-                frame
-                for frame in self._all.values()
-                if cut_of(frame, self.layout, place) is not None
-            ]
-        return self._of_slice[place]
+        wanted: dict[str, Any] = {
+            name: column[index].item() for name, column in self._labels if column is not None
+        }
+        key = (place, *wanted.values())
+        if key not in self._found:
+            there = [f for f in self._all.values() if cut_of(f, self.layout, place) is not None]
+            alike = [frame for frame in there if _is_labelled(frame, wanted)]
+            self._found[key] = alike or there
+        return self._found[key]
 
     def make(self, index: tuple[int, ...], description: str) -> Dataset:
         """

@@ -129,6 +129,8 @@ def _put_names(flat: Dataset) -> None:
     flat.InPlanePhaseEncodingDirection = encoding
     if encoding is None:
         del flat.InPlanePhaseEncodingDirection
+    if flat.get("InversionRecovery") == "NO" and "InversionTime" in flat:
+        del flat.InversionTime
     if "FrameType" in flat:
         flat.ImageType = flat.FrameType
         del flat.FrameType

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from imagedata_xr.formats.dicom.headerstore import HeaderStore
     from imagedata_xr.formats.dicom.write.layout import Layout
-    from imagedata_xr.frames import Frame
+    from imagedata_xr.frames import Frame, Source
     from imagedata_xr.geometry import Grid
 
 __all__ = ["Cut", "SourceFrames", "cut_of", "source_frames"]
@@ -56,15 +56,15 @@ class SourceFrames:
     """
 
     store: HeaderStore
-    _read: dict[str, dict[int, Frame]] = field(default_factory=dict)
-    _last: tuple[str, Any] = ("", None)
+    _read: dict[Source, dict[int, Frame]] = field(default_factory=dict)
+    _last: tuple[Source | None, Any] = (None, None)
 
     def frame(self, key: int) -> Frame | None:
         """Return a frame; None where nobody knows it any more, or its file cannot be read."""
         if key not in self.store.places:
             return None
         source, number = self.store.places[key]
-        known = self._read.get(source.name)
+        known = self._read.get(source)
         if known is None:
             try:
                 header = read_header(source)
@@ -73,7 +73,7 @@ class SourceFrames:
                 raise HeaderError(
                     f"the source {source.name} cannot be read again: {error}"
                 ) from error
-            known = self._read[source.name] = {one.ref.number: one for one in found}
+            known = self._read[source] = {one.ref.number: one for one in found}
         return known.get(number)
 
     def dataset(self, key: int) -> Any:
@@ -83,18 +83,18 @@ class SourceFrames:
         It is that of its instance, if this holds one image; else what it says of the frame.
         """
         source, number = self.store.place(key)
-        if self._last[0] == source.name:
+        if self._last[0] == source:
             return single_header(self._last[1], number)
         dataset = self.store.dataset(key)
         if is_single(dataset):
             return dataset
         # Long, and read once for all its frames.
-        self._last = (source.name, dataset)
+        self._last = (source, dataset)
         return single_header(dataset, number)
 
     def stands_alone(self, frame: Frame) -> bool:
         """Tell whether a frame, whose header was asked for last, is all that its instance holds."""
-        return frame.ref.tile is None and self._last[0] != frame.ref.source.name
+        return frame.ref.tile is None and self._last[0] != frame.ref.source
 
     def pixels(self, frame: Frame, dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
         """Return the values of a frame in a type; by default, as they are stored."""

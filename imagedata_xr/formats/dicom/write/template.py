@@ -41,7 +41,6 @@ _GENERAL: Final = (
     "ReferencedStudySequence",
     "ReferringPhysicianName",
     "SoftwareVersions",
-    "SpecificCharacterSet",
     "StationName",
     "StudyDate",
     "StudyDescription",
@@ -124,10 +123,10 @@ def apply_template(dataset: Any, template: Dataset, *, placed: bool) -> None:
     placed : bool
         The image has a place in the patient: it lies in the template's frame of reference.
     """
-    charset = template.get("SpecificCharacterSet")
-    if dataset.get("SpecificCharacterSet") != charset:
+    if dataset.get("SpecificCharacterSet") != template.get("SpecificCharacterSet"):
         dataset.decode()
         template.decode()
+        dataset.SpecificCharacterSet = "ISO_IR 192"
     copied = [tag for tag in template.keys() if tag.group == _PATIENT]  # noqa: SIM118
     for tag in [tag for tag in dataset.keys() if tag.group == _PATIENT]:  # noqa: SIM118
         del dataset[tag]

@@ -43,7 +43,10 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     (``phi=False``). The values of the array are compared with those of the source: where all
     are equal, the stored pixels are those of the source, bit for bit, and the file is a copy in
     a new series of the same study. A part of a frame (crop, stride, flip, tile of a mosaic) has
-    the stored values and the rescale of its source, and is marked as derived.
+    the stored values and the rescale of its source, and is marked as derived; so is a frame of a
+    multi-frame instance, which becomes an image of the single-frame class, with what public
+    attributes say of it. What headers say of the series as a whole (Spacing Between Slices, Number
+    of Temporal Positions) is copied also where only some of its frames are written.
 
     Where any value differs, the series is derived (PS3.3 C.7.6.1.1.2): Image Type, Derivation
     Description and Source Image Sequence say so, window, range, padding, overlays and tables of
