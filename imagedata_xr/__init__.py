@@ -25,7 +25,6 @@ from imagedata_xr.sortkeys.key import SortKey
 if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.write import to_dicom
     from imagedata_xr.formats.nifti import to_nifti
-    from imagedata_xr.suv import suv
 
 __all__ = [
     "AxisIndex",
@@ -37,14 +36,12 @@ __all__ = [
     "SortError",
     "SortKey",
     "errors",
-    "suv",
     "to_dicom",
     "to_nifti",
 ]
 
 # Writers need more than xarray, so they are imported when they are first asked for.
 _LAZY = {
-    "suv": "imagedata_xr.suv",
     "to_dicom": "imagedata_xr.formats.dicom.write",
     "to_nifti": "imagedata_xr.formats.nifti",
 }

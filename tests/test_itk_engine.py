@@ -228,6 +228,10 @@ def test_truncation_and_size(tmp_path):
     )
     with pytest.raises(FormatError, match="more than the file can hold"):
         opened(tmp_path / "b.mha")
+    # the parser of ITK ends the process here
+    (tmp_path / "b.mha").write_bytes(whole.replace(b"NDims = 3", b"NDims =-3"))
+    with pytest.raises(FormatError, match="NDims"):
+        opened(tmp_path / "b.mha")
     (tmp_path / "c.mhd").write_bytes(
         whole[: whole.index(b"ElementDataFile")] + b"ElementDataFile = absent.raw\n"
     )

@@ -47,10 +47,8 @@ def documented(text):
 def parameters(function):
     return {
         name
-        for name, one in inspect.signature(function).parameters.items()
-        if name not in {"self", "cls"}
-        and not name.startswith("_")
-        and one.kind is not one.VAR_KEYWORD
+        for name in inspect.signature(function).parameters
+        if name not in {"self", "cls"} and not name.startswith("_")
     }
 
 

@@ -20,6 +20,7 @@ from imagedata_xr.errors import (
     SourceNotFoundError,
 )
 from imagedata_xr.formats.itk.guess import READERS, holds_itk
+from imagedata_xr.formats.itk.metaheader import check_meta_header
 from imagedata_xr.geometry import grid_from_affine
 from imagedata_xr.lazy import FrameArray, lazily
 
@@ -154,6 +155,8 @@ def _checked(source: Any) -> str:
         raise OptionError(f"{path}: the engine 'itk' opens {', '.join(READERS)}")
     if not holds_itk(path):
         raise FormatError(f"{path}: its first bytes are not those of a {path.suffix} file")
+    if READERS[path.suffix.lower()] == "MetaImageIO":
+        check_meta_header(str(path))
     return str(path)
 
 
