@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import mmap
 import os
 import platform
 import random
@@ -28,7 +27,8 @@ from pathlib import Path
 
 # The process that starts the others imports nothing more: Linux hands its peak memory on to them.
 
-TOUCHED = 5  # times the size of the files: more than any case needs
+# On a virtual machine, huge pages cost from 0.1 to 2 s a GB, as its host has them at hand or not.
+ENVIRONMENT = {**os.environ, "NUMPY_MADVISE_HUGEPAGE": "0"}
 PROGRAMS = []  # what other programs used
 
 
@@ -183,8 +183,6 @@ def measure(task, name, folder, warm):
     function, _ = CASES[task][name]
     function(warm)
     before = _peak(resource.getrusage(resource.RUSAGE_SELF))
-    size = sum(path.stat().st_size for path in _paths(folder)) / 1e6
-    subprocess.run([sys.executable, __file__, "--touch", str(TOUCHED * size)], check=True)
     start = time.perf_counter()
     result = function(folder)
     seconds = time.perf_counter() - start
@@ -192,22 +190,6 @@ def measure(task, name, folder, warm):
     total = None if result is None else float(result.sum(dtype="float64"))
     peak = max([grown, *map(_peak, PROGRAMS)])
     print(json.dumps({"seconds": seconds, "peak": peak, "sum": total}))
-
-
-def touch(megabytes):
-    """
-    Fill memory and give it back.
-
-    A virtual machine gets memory that is new to it slowly from its host, and gives it back soon:
-    what comes next shall find memory that is not new.
-    """
-    size = int(megabytes * 1e6)
-    with mmap.mmap(-1, size) as pages:
-        # as NumPy does for large arrays: pages of another size would not serve them
-        if hasattr(mmap, "MADV_HUGEPAGE"):
-            pages.madvise(mmap.MADV_HUGEPAGE)
-        for place in range(0, size, mmap.PAGESIZE):
-            pages[place] = 1
 
 
 def write(workload, folder):
@@ -233,7 +215,7 @@ def write(workload, folder):
 
 def _child(*arguments):
     command = [sys.executable, __file__, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stderr}")
     return done.stdout
@@ -357,8 +339,6 @@ def main():
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--case"]:
         measure(*sys.argv[2:])
-    elif sys.argv[1:2] == ["--touch"]:
-        touch(float(sys.argv[2]))
     elif sys.argv[1:2] == ["--write"]:
         kind, *numbers, destination = sys.argv[2:]
         write(Workload(kind, *map(int, numbers)), destination)
