@@ -52,11 +52,6 @@ class TestRemoteFile(SourceConformance):
         if memory.exists("/conformance"):
             memory.rm("/conformance", recursive=True)
 
-    @pytest.mark.xfail(reason="fsspec hands out one shared file of its memory system")
-    def test_open(self, tmp_path):
-        """Two opened files have their own positions."""
-        super().test_open(tmp_path)
-
     def make(self, _, name, data):
         fsspec.filesystem("memory").pipe(f"/conformance/{name}", data)
         return RemoteFile(f"memory://conformance/{name}", length=len(data) if self.LENGTH else None)

@@ -249,7 +249,8 @@ class RemoteFile:
             The file is gone or cannot be reached.
         """
         opened: BinaryIO = self._call(lambda system, path: system.open(path, "rb"))
-        return opened
+        # The memory system hands out the file that it keeps: one position for all who open it.
+        return io.BytesIO(opened.getvalue()) if isinstance(opened, io.BytesIO) else opened
 
     def _call(self, action: Callable[[Any, str], _T]) -> _T:
         system, path = through_fsspec(self.url, dict(self.options))
