@@ -25,7 +25,7 @@ from imagedata_xr.formats.dicom import enhanced as module
 from imagedata_xr.formats.dicom.headers import read_header
 from imagedata_xr.formats.dicom.instance import frames_of
 from imagedata_xr.formats.dicom.nested import Nested, Span
-from imagedata_xr.sources import MemoryBytes
+from imagedata_xr.sources import LocalFile, MemoryBytes
 from imagedata_xr.testing import Phantom, enhanced
 
 
@@ -362,3 +362,12 @@ def test_real_values_are_those_of_pydicom(name):
             if value is not None:
                 plain = tuple(map(float, value)) if keyword.startswith("ImageP") else value
                 assert frame.values[keyword] == plain
+
+
+def test_mosaics_in_an_enhanced_object_are_refused(tmp_path):
+    """Frames that hold several slices each are never placed as one."""
+    dataset = enhanced(Phantom())
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "FMRI", "MOSAIC"]
+    dataset.save_as(tmp_path / "x.dcm", enforce_file_format=True)
+    with pytest.raises(FormatError, match="mosaics"):
+        frames_of(read_header(LocalFile(str(tmp_path / "x.dcm"))))

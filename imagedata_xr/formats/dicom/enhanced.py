@@ -245,6 +245,11 @@ def multiframe_frames(header: Header) -> list[Frame]:
 
     form = instance.pixel_format(header)
     _refuse_segmentation(header, form)
+    if "MOSAIC" in str(header.get("ImageType")).upper():
+        raise FormatError(
+            f"{header.source.name}: the frames of this multi-frame object are mosaics (ImageType), "
+            "whose slices nothing in its functional groups places"
+        )
     offset, length = instance.native_location(header, form)
     nested, found = sequences_of(header, (_SHARED, _PER_FRAME))
     groups = nested.items(found[_PER_FRAME]) if _PER_FRAME in found else []
