@@ -53,22 +53,6 @@ _IDENTIFYING = frozenset(
         "InstitutionAddress",
         "InstitutionName",
         "InstitutionalDepartmentName",
-        "IssuerOfPatientID",
-        "PerformedProcedureStepID",
-        "ReferringPhysicianAddress",
-        "ReferringPhysicianTelephoneNumbers",
-        "StationName",
-        "StudyID",
-    }
-)
-_IDENTIFYING = frozenset(
-    {
-        "AccessionNumber",
-        "AdmissionID",
-        "CurrentPatientLocation",
-        "InstitutionAddress",
-        "InstitutionName",
-        "InstitutionalDepartmentName",
         "NameOfPhysiciansReadingStudy",
         "OperatorsName",
         "PerformedProcedureStepID",

@@ -9,19 +9,19 @@ values deeper in the same frames (Philips in (2005,140F)), which differ.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from imagedata_xr.errors import FormatError
 from imagedata_xr.formats.dicom import vendors
+from imagedata_xr.formats.dicom.framevalues import KeywordValues
 from imagedata_xr.formats.dicom.headers.dictionary import KEYWORD_OF, TAG_OF
 from imagedata_xr.formats.dicom.nested import sequences_of
 from imagedata_xr.frames import Frame, PixelRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from imagedata_xr.formats.dicom.headers import Header
     from imagedata_xr.formats.dicom.nested import Nested, Span
@@ -134,7 +134,7 @@ class _FrameReader:
         return self.frame.dataset()
 
 
-class EnhancedValues(Mapping[str, "Value"]):
+class EnhancedValues(KeywordValues):
     """
     Header values of one frame by DICOM keyword, decoded when asked for.
 
@@ -151,12 +151,6 @@ class EnhancedValues(Mapping[str, "Value"]):
         self._own = own
         self._number = number
         self._derived: dict[str, Value] | None = None
-
-    def __getitem__(self, keyword: str) -> Value:
-        value: Value = self.get(keyword)
-        if value is None:
-            raise KeyError(keyword)
-        return value
 
     def get(self, keyword: str, default: Any = None) -> Any:
         """Return a value, or `default` where neither frame nor instance has one."""
@@ -200,9 +194,6 @@ class EnhancedValues(Mapping[str, "Value"]):
         names |= {name for name, alias in _ALIASES.items() if alias in names}
         names |= {*self._instance.values, *_DERIVED, _FRAME_NUMBER, _TIME_OFFSET}
         yield from sorted(name for name in names if self.get(name) is not None)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
 
     def dataset(self) -> Any:
         """Return a pydicom Dataset of the frame: its groups' attributes at the top level."""

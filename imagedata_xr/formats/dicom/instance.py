@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from imagedata_xr.errors import FormatError
 from imagedata_xr.formats.dicom import vendors
 from imagedata_xr.formats.dicom.fragments import check_fragments
+from imagedata_xr.formats.dicom.framevalues import KeywordValues
 from imagedata_xr.frames import Frame, PixelFormat, PixelRef
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     from imagedata_xr.formats.dicom.headers import Header
     from imagedata_xr.frames import Value
-
-from collections.abc import Mapping as MappingABC
 
 __all__ = ["InstanceValues", "frames_of", "header_values", "pixel_format"]
 
@@ -29,7 +28,7 @@ _LABEL, _COIL = "ASLContext", "MultiCoilElementName"
 _DERIVED = frozenset({_B, _BVEC, _COMPONENT, _LABEL, _COIL})
 
 
-class InstanceValues(MappingABC[str, "Value"]):
+class InstanceValues(KeywordValues):
     """
     Header values of a single-frame instance by DICOM keyword.
 
@@ -42,12 +41,6 @@ class InstanceValues(MappingABC[str, "Value"]):
     def __init__(self, header: Header) -> None:
         self.header = header
         self._derived: dict[str, Value] | None = None
-
-    def __getitem__(self, keyword: str) -> Value:
-        value: Value = self.get(keyword)
-        if value is None:
-            raise KeyError(keyword)
-        return value
 
     def get(self, keyword: str, default: Any = None) -> Any:
         """Return a value, or `default` where the header has none."""
@@ -70,9 +63,6 @@ class InstanceValues(MappingABC[str, "Value"]):
     def __iter__(self) -> Iterator[str]:
         yield from (keyword for keyword in self.header.keywords() if keyword not in _DERIVED)
         yield from (keyword for keyword, value in self._vendor().items() if value is not None)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
 
     def dataset(self) -> Any:
         """Return the full pydicom Dataset, without the pixels."""
