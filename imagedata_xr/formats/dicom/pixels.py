@@ -213,6 +213,9 @@ def _clean(values: npt.NDArray[Any], form: PixelFormat) -> npt.NDArray[Any]:
     below = form.high_bit + 1 - form.bits_stored
     if above == 0 and below == 0:
         return values
+    if below == 0 and values.dtype.kind == "u":
+        mask = values.dtype.type((1 << form.bits_stored) - 1)
+        return np.asarray(np.bitwise_and(values, mask))
     native = values.astype(values.dtype.newbyteorder("="))
     np.left_shift(native, above, out=native)
     np.right_shift(native, above + below, out=native)
