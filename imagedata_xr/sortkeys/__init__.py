@@ -7,6 +7,7 @@ different attributes on different scanners.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -161,18 +162,7 @@ def _named(name: str, key: str | Callback | SortKey) -> tuple[SortKey, ...]:
 
 
 def _renamed(key: SortKey, name: str) -> SortKey:
-    return SortKey(
-        name=name,
-        source=key.source,
-        value=key.value,
-        units=schema.UNITS_OF.get(name, key.units),
-        tolerance=key.tolerance,
-        ranked=key.ranked,
-        counts=key.counts,
-        step=key.step,
-        shortest=key.shortest,
-        span=key.span,
-    )
+    return replace(key, name=name, units=schema.UNITS_OF.get(name, key.units))
 
 
 def _from_callback(name: str, function: Callback) -> SortKey:

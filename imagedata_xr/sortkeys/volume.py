@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from imagedata_xr import schema
 from imagedata_xr.sortkeys import time
 from imagedata_xr.sortkeys.key import SortKey, number
 
 READINGS = (
     *(
-        SortKey(
-            name=schema.VOLUME,
-            source=key.source,
-            value=key.value,
-            ranked=key.ranked,
-            counts=key.counts,
-            span=key.span,
-        )
+        replace(key, name=schema.VOLUME, units="", step=None, shortest=None)
         for key in time.READINGS
         if key.source != "InstanceNumber"
     ),
