@@ -165,7 +165,7 @@ class Med:
 
         return to_nifti(self._image, path, **options)
 
-    def to_dicom(self, target: str | os.PathLike[str], **options: Any) -> Path:
+    def to_dicom(self, target: str | os.PathLike[str], **options: Any) -> Path | str:
         """Write a folder of DICOM files; see `imagedata_xr.formats.dicom.write.to_dicom`."""
         from imagedata_xr.formats.dicom.write import to_dicom
 

@@ -22,7 +22,7 @@ LEVELS = (
     ("index",),
     ("frames",),
     ("sources", "sortkeys", "transports"),
-    ("sorting", "lazy"),
+    ("sorting", "lazy", "targets"),
     ("dataset", "provenance"),
     ("formats",),
     ("writing", "roi", "suv"),

@@ -10,9 +10,10 @@ from imagedata_xr.errors import OptionError
 from imagedata_xr.formats.dicom.write.keywords import elements
 from imagedata_xr.formats.dicom.write.layout import layout_of
 from imagedata_xr.formats.dicom.write.series import Wish, write_series
-from imagedata_xr.formats.dicom.write.target import check_target, complete_folder
+from imagedata_xr.formats.dicom.write.target import OURS
 from imagedata_xr.formats.dicom.write.template import template_header
 from imagedata_xr.formats.dicom.write.values import stored_type
+from imagedata_xr.targets import complete_folder, place_of
 
 if TYPE_CHECKING:
     import os
@@ -34,7 +35,7 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     pixel: DTypeLike | None = None,
     progress: bool | None = None,
     **attributes: Any,
-) -> Path:
+) -> Path | str:
     """
     Write an image as a DICOM series: a folder with one file for each frame.
 
@@ -63,15 +64,17 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     the array, the slice fastest.
 
     Files are native, in the implicit or explicit little endian of their source, or explicit
-    little endian. The folder appears complete or not at all. Lazy arrays are read frame by
+    little endian. The target appears complete or not at all. Lazy arrays are read frame by
     frame, Dask arrays chunk by chunk; where values are computed or rescaled, twice.
 
     Parameters
     ----------
     da : xarray.DataArray
-    target : path-like
+    target : path-like or URL
         A folder that does not exist or is empty; its parent exists. Files are named ``0001.dcm``
-        and so on.
+        and so on. A name that ends in ``.zip`` is an archive of them. Or a URL of a folder or
+        archive that fsspec can write (``memory://``, ``s3://``): an archive appears in one step,
+        a folder file by file.
     template : DataArray, path or URL, optional
         DICOM from which patient, study, equipment and frame of reference are taken, in place of
         those of the array.
@@ -79,7 +82,8 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         Write the same instances, with their UIDs and Instance Numbers: only where neither pixels
         nor positions have changed.
     overwrite : bool
-        Replace the folder, if it holds only files with such names as are given here.
+        Replace the archive, or the folder, if it holds only files with such names as are given
+        here.
     pixel : dtype-like, optional
         Type of the stored integers of a derived series, 8, 16 or 32 bits. By default that of the
         array, or the 16 bits that fit.
@@ -91,8 +95,8 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
 
     Returns
     -------
-    pathlib.Path
-        The folder.
+    pathlib.Path or str
+        The target; text (without a password) for a URL.
 
     Raises
     ------
@@ -121,11 +125,13 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         pixel=pixel,
         progress=progress,
     )
-    folder = check_target(target, overwrite=overwrite)
-    layout = layout_of(da)
     # Headers of sources are passed on as they are, also where values break the rules of their VR.
-    with config.disable_value_validation(), complete_folder(folder) as part:
+    with (
+        complete_folder(target, ours=OURS, overwrite=overwrite) as folder,
+        config.disable_value_validation(),
+    ):
+        layout = layout_of(da)
         if template is not None:
             wish.template = template_header(template)
-        write_series(layout, wish, part)
-    return folder
+        write_series(layout, wish, folder)
+    return place_of(target)
