@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -42,7 +43,8 @@ ONLY_IN = {
     "holoviews": ("viewer",),
     "panel": ("viewer",),
     "bokeh": ("viewer",),
-    "typer": ("cli",),
+    # Only the package imagedata_xr_cli: help is shown without importing this one.
+    "typer": (),
 }
 # Module: the libraries that it may not import.
 PURE = dict.fromkeys(
@@ -212,6 +214,23 @@ def test_libraries_with_one_home(library):
         and place(one.importer)[:1] not in [(n,) for n in ONLY_IN[library]]
     ]
     assert not wrong, listed(wrong)
+
+
+def test_commands_load_nothing_but_typer():
+    """What commands accept is known without importing what they do: help answers at once."""
+    front = ROOT.with_name("imagedata_xr_cli")
+    allowed = {"typer", "imagedata_xr_cli", *sys.stdlib_module_names}
+    wrong = [
+        f"{path.name}:{node.lineno}: {name}"
+        for path in sorted(front.glob("*.py"))
+        for tree in [ast.parse(path.read_text(encoding="utf-8"))]
+        for node in ast.walk(tree)
+        if id(node) in first_imports(tree)
+        for name in imported(node)
+        if name.split(".")[0] not in allowed
+    ]
+    assert sorted(front.glob("*.py"))
+    assert not wrong, wrong
 
 
 def test_no_private_xarray_by_attribute():

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagedata_xr.cli import convert, image_data
+from imagedata_xr.cli import opening, saving
 from imagedata_xr.cli.remedies import as_options
 from imagedata_xr.errors import IncompleteGridError, OptionError, SortError
 from imagedata_xr.testing import Phantom, drop_file, duplicate_file, truncate_file, write_series
+from imagedata_xr_cli import data
 
 nib = pytest.importorskip("nibabel")
 
@@ -29,7 +30,7 @@ FILE = "14_fl3d_dynamic_1.nii.gz"
 
 def run(*arguments, **options):
     """Run the command as a process, and return what came of it."""
-    command = [sys.executable, "-m", "imagedata_xr.cli.image_data", *map(str, arguments)]
+    command = [sys.executable, "-m", "imagedata_xr_cli.data", *map(str, arguments)]
     # a pipe is no terminal, and the test's own interpreter may have been told to raise warnings
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"}
     return subprocess.run(
@@ -46,7 +47,7 @@ def run(*arguments, **options):
 
 def call(capsys, *arguments):
     """Run the command in this process, and return its status and what it printed."""
-    status = image_data.main([str(argument) for argument in arguments])
+    status = data.main([str(argument) for argument in arguments])
     printed = capsys.readouterr()
     return status, printed.out, printed.err
 
@@ -109,7 +110,8 @@ def test_existing_file_is_kept(tmp_path, dicom, capsys):
     out.write_text("mine")
     status, printed, error = call(capsys, out, dicom)
     assert (status, printed) == (1, "")
-    assert error == f"image_data: error: {out} exists: --overwrite replaces it\n"
+    assert error.startswith(f"image_data: error: {out.parent} has out.nii already: use --overwrite")
+    assert one_line(error)
     assert out.read_text() == "mine"
     assert call(capsys, "--overwrite", "-q", out, dicom)[0] == 0
     assert nib.load(out).shape == (5, 6, 4, 3)
@@ -172,7 +174,7 @@ def test_kinds_of_images_are_files_of_their_own(tmp_path, capsys):
     """Magnitude and phase go to two files of a folder; one file cannot hold them."""
     phantom = Phantom(axes={"component": ["M", "P"]}, vendor="ge", attributes=NAMED)
     write_series(phantom, tmp_path / "dicom")
-    status, out, _ = call(capsys, tmp_path / "nifti", tmp_path / "dicom")
+    status, out, _ = call(capsys, "--of", "nifti", tmp_path / "nifti", tmp_path / "dicom")
     assert status == 0
     kinds = ("magnitude", "phase")
     names = [FILE.replace(".nii.gz", f"_{kind}.nii.gz") for kind in kinds]
@@ -192,7 +194,7 @@ def test_kinds_of_images_are_files_of_their_own(tmp_path, capsys):
 def test_folder_that_cannot_be_made(tmp_path, dicom, capsys):
     """The error names the folder."""
     (tmp_path / "file").touch()
-    status, _, error = call(capsys, tmp_path / "file" / "nifti", dicom)
+    status, _, error = call(capsys, "--of", "nifti", tmp_path / "file" / "nifti", dicom)
     assert status == 1
     assert one_line(error)
     assert f"the folder {tmp_path / 'file' / 'nifti'} could not be made" in error
@@ -210,7 +212,9 @@ def test_series_must_be_chosen(tmp_path, two_series):
 
 def test_series(tmp_path, two_series, capsys):
     """The option that the error shows works."""
-    status, printed, error = call(capsys, "--series", "2", tmp_path / "out", two_series)
+    status, printed, error = call(
+        capsys, "--of", "nifti", "--series", "2", tmp_path / "out", two_series
+    )
     assert (status, error) == (0, "")
     assert f"{tmp_path / 'out' / '2'}" in printed
 
@@ -251,9 +255,18 @@ def test_remedies_are_spelled_as_options():
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["--of", "mat", "out", "dicom"], 1, "--of mat: there is no such format; available: nifti"),
-        (["out.mha", "dicom"], 1, "OUT is a folder, or a file that ends in .nii.gz or .nii"),
-        (["dicom://pacs:104/AET", "dicom"], 1, "OUT is a local file or folder"),
+        (["--of", "ps", "out", "dicom"], 1, "--of ps: there is no such format; available: dicom"),
+        (["--of", "nifti", "out.mha", "dicom"], 1, "or a file that ends in .nii.gz or .nii"),
+        (["--of", "nifti", "dicom://pacs:104/AET", "dicom"], 1, "only DICOM is written to URLs"),
+        (["--odir", "many", "--of", "nifti", "out", "dicom"], 1, "give single or multi"),
+        (["--dtype", "text", "out", "dicom"], 1, "give a type such as uint8"),
+        (["--set", "Patient", "out", "dicom"], 1, "give KEYWORD=VALUE"),
+        (["--set", "SeriesNumber=x", "out", "dicom"], 1, "SeriesNumber is a number"),
+        (["--SOPClassUID", "Photo", "out", "dicom"], 1, "give a UID, a name of PS3.6"),
+        (["--of", "nifti", "--serdes", "new", "out", "dicom"], 1, "only DICOM takes attributes"),
+        (["--input_format", "bmp", "out", "dicom"], 1, "give one of dicom, nifti"),
+        (["--input_options", "rescale", "out", "dicom"], 1, "give NAME=VALUE"),
+        (["--chunks", "many", "out", "dicom"], 1, "give auto, or DIM=SIZE"),
         (["out", "nowhere"], 1, "nowhere: no such file or folder"),
         (["missing/out.nii", "dicom"], 1, "there is no folder missing"),
         (["--select", "EchoTime", "out", "dicom"], 1, "give KEYWORD=VALUE"),
@@ -261,7 +274,7 @@ def test_remedies_are_spelled_as_options():
         (["--errors", "hide", "out", "dicom"], 1, "give 'raise' or 'warn'"),
         (["--stack", "3", "out", "dicom"], 1, "stack=3"),
         (["--stack", "one", "out", "dicom"], 2, "--stack"),
-        (["--sernum", "1", "out", "dicom"], 2, "--sernum"),
+        (["--sernum", "one", "out", "dicom"], 2, "--sernum"),
         (["out"], 2, "IN"),
     ],
 )
@@ -313,8 +326,8 @@ def test_failing_write_leaves_nothing(tmp_path, dicom, capsys, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setitem(convert._FORMATS, "nifti", convert._Format((".nii.gz",), fail))
-    status, _, error = call(capsys, tmp_path / "new" / "out", dicom)
+    monkeypatch.setitem(saving.FORMATS, "nifti", saving.Format((".nii.gz",), fail))
+    status, _, error = call(capsys, "--of", "nifti", tmp_path / "new" / "out", dicom)
     assert status == 1
     assert "No space left on device" in error
     assert not (tmp_path / "new").exists()
@@ -326,9 +339,9 @@ def test_other_exceptions_are_not_hidden(tmp_path, dicom, monkeypatch):
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setitem(convert._FORMATS, "nifti", convert._Format((".nii.gz",), fail))
+    monkeypatch.setitem(saving.FORMATS, "nifti", saving.Format((".nii.gz",), fail))
     with pytest.raises(ZeroDivisionError):
-        image_data.main([str(tmp_path / "out"), str(dicom)])
+        data.main(["--of", "nifti", str(tmp_path / "out"), str(dicom)])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
@@ -338,7 +351,8 @@ def test_interrupt(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "imagedata_xr.cli.image_data",
+        "imagedata_xr_cli.data",
+        "--of=nifti",
         tmp_path / "out",
         tmp_path / "in",
     ]
@@ -359,8 +373,8 @@ def test_interrupt_anywhere(tmp_path, dicom, capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(convert._FORMATS, "nifti", convert._Format((".nii.gz",), interrupt))
-    assert call(capsys, tmp_path / "out", dicom) == (130, "", "")
+    monkeypatch.setitem(saving.FORMATS, "nifti", saving.Format((".nii.gz",), interrupt))
+    assert call(capsys, "--of", "nifti", tmp_path / "out", dicom) == (130, "", "")
     assert not (tmp_path / "out").exists()
 
 
@@ -382,7 +396,7 @@ def test_help(capsys):
 )
 def test_meanings(text, meanings):
     """A text may stand for a number, a text, or several values as DICOM joins them."""
-    assert convert._meanings(text) == meanings
+    assert opening._meanings(text) == meanings
 
 
 def test_names_of_files():
@@ -390,7 +404,7 @@ def test_names_of_files():
     import xarray as xr
 
     def stem(**attrs):
-        return convert._stem(xr.DataArray(0, attrs=attrs))
+        return saving._stem(xr.DataArray(0, attrs=attrs))
 
     assert stem(SeriesNumber=3, SeriesDescription="t1_mprage (sag) *p2*") == "3_t1_mprage_sag_p2"
     assert stem(SeriesDescription="../../etc") == "etc"
@@ -401,10 +415,10 @@ def test_names_of_files():
 
 
 def test_arguments_of_the_engine():
-    """Options become the arguments of the engine; nothing said is None."""
-    assert set(convert.Choice().arguments().values()) == {None, "raise"}
-    choice = convert.Choice(order=("time, ti=InversionTime",), series=("1", "2"))
+    """Options become the arguments of the engine; nothing said is left out."""
+    assert opening.Choice().arguments() == {}
+    choice = opening.Choice(order=("time, ti=InversionTime",), series=("1", "2"))
     assert choice.arguments()["sort"] == ["time", {"ti": "InversionTime"}]
     assert choice.arguments()["series"] == ["1", "2"]
     with pytest.raises(OptionError):
-        convert.Choice(order=("1=2",)).arguments()
+        opening.Choice(order=("1=2",)).arguments()

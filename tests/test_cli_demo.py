@@ -8,17 +8,17 @@ import sys
 import pytest
 import xarray as xr
 
-from imagedata_xr.cli import image_data
 from imagedata_xr.cli.demo import compare
 from imagedata_xr.formats.nifti import to_nifti
 from imagedata_xr.testing import Phantom, write_series
+from imagedata_xr_cli import data as image_data
 
 nib = pytest.importorskip("nibabel")
 
 
 def test_demo(tmp_path):
     """The demonstration goes the whole way, finds no difference, and says where the files are."""
-    command = [sys.executable, "-m", "imagedata_xr.cli.image_data", "demo", tmp_path / "demo"]
+    command = [sys.executable, "-m", "imagedata_xr_cli.data", "demo", tmp_path / "demo"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert "240 shuffled DICOM files" in done.stdout

@@ -53,10 +53,11 @@ def test_engines(xarray_loads):
     assert not (found - xarray_loads) & HEAVY
 
 
-def test_help_of_the_command_line(xarray_loads):
-    """``image_data --help`` loads a command line library and nothing else that is heavy."""
-    found = loaded("from imagedata_xr.cli.image_data import main\nassert main(['--help']) == 0")
-    assert not (found - xarray_loads) & (HEAVY | {"rich", "pydantic"})
+@pytest.mark.parametrize("command", ["data", "calculator", "timeline"])
+def test_help_of_the_command_line(command):
+    """Help loads a command line library and nothing else: not even the package itself."""
+    found = loaded(f"from imagedata_xr_cli.{command} import main\nassert main(['--help']) == 0")
+    assert not found & (HEAVY | {"rich", "pydantic", "xarray", "numpy", "imagedata_xr"})
 
 
 def test_phantoms_are_described_without_pydicom(xarray_loads):

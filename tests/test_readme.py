@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagedata_xr.cli import image_data
+from imagedata_xr_cli import data as image_data
 
 README = Path(__file__).parent.parent / "README.md"
 

@@ -1,16 +1,46 @@
-"""Errors of sorting whose remedies are options of the command line."""
+"""Errors in the words of the command line: remedies are options, not arguments of Python."""
 
 from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from imagedata_xr.errors import ImagedataError, SortError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from imagedata_xr.errors import SortError
+__all__ = ["as_options", "in_words"]
 
-__all__ = ["as_options"]
+# Arguments that an error may name, as options.
+_SPELLINGS = {
+    "pass overwrite=True to": "use --overwrite to",
+    "errors='warn' opens the series without": "--errors warn opens the series without",
+    "pass template= to say whose it is": "--template says whose it is",
+}
+
+
+def in_words(error: Exception) -> str | None:
+    """
+    Return what to tell a person of an error; None where nobody raised it on purpose.
+
+    Parameters
+    ----------
+    error : Exception
+    """
+    if isinstance(error, SortError):
+        return _spelled(as_options(error))
+    if isinstance(error, ImagedataError | OSError):
+        return _spelled(str(error) or repr(error))
+    if isinstance(error, MemoryError):
+        return "there is not enough memory: --chunks auto computes in pieces"
+    return None
+
+
+def _spelled(text: str) -> str:
+    for argument, option in _SPELLINGS.items():
+        text = text.replace(argument, option)
+    return text
 
 
 def as_options(error: SortError) -> str:

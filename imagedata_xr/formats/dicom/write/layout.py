@@ -34,7 +34,7 @@ class Layout:
     ----------
     image : DataArray
     leading : tuple of str
-        Dimensions that number the frames: those of the acquisition, then ``slice``.
+        Dimensions that number the frames, in the order of the array.
     grid : Grid or None
         Where the voxels lie; None for images without a place in the patient.
     """
@@ -131,11 +131,9 @@ def layout_of(da: xr.DataArray) -> Layout:
             f"{da.dtype}: scale them first, e.g. (da // 256).astype('uint8')"
         )
     grid = _grid(da)
-    within = (*schema.SPATIAL, schema.RGB)
-    leading = [str(name) for name in da.dims if name not in within]
-    if schema.SLICE in da.dims:
-        leading.append(schema.SLICE)
-    return Layout(da, tuple(leading), grid)
+    within = (*IN_PLANE, schema.RGB)
+    leading = tuple(str(name) for name in da.dims if name not in within)
+    return Layout(da, leading, grid)
 
 
 def _grid(da: xr.DataArray) -> Grid | None:

@@ -61,7 +61,7 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     pixels within 0.01 mm (or a tenth of a pixel) of it, as the reader rounds. ``te``, ``ti``,
     ``fa``, ``b``, ``bvec_x``..., ``trigger_time`` and ``time`` are written to their attributes
     where the header says otherwise. The order of the files, and of Instance Numbers, is that of
-    the array, the slice fastest.
+    the array: its last dimension before the rows runs fastest.
 
     Files are native, in the implicit or explicit little endian of their source, or explicit
     little endian. The target appears complete or not at all. Lazy arrays are read frame by

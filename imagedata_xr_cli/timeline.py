@@ -1,0 +1,52 @@
+"""``image_timeline``, also called ``timeline``: the times of a dynamic series."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imagedata_xr_cli.options import Json, Sources, reads, version_of
+from imagedata_xr_cli.program import new_app, run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["app", "main"]
+
+NAME = "image_timeline"
+
+app = new_app(add_completion=True)
+
+
+@app.command(
+    help="Print the times of a dynamic series, in seconds from its first image.\n\n\b\n"
+    f"Examples:\n  {NAME} dynamicDir\n  {NAME} --json dynamicDir | jq .time"
+)
+@reads
+def _timeline(
+    sources: Sources,
+    *,
+    choice: Any,
+    single_column: Annotated[
+        bool, typer.Option("--one", "-1", help="One time a line, below a title.")
+    ] = False,
+    as_json: Json = False,
+    version: Annotated[bool, version_of(NAME)] = False,
+) -> int:
+    del version
+    from imagedata_xr.cli.timeline import timeline
+
+    for line in timeline(sources, choice, single_column=single_column, as_json=as_json):
+        print(line)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``image_timeline``; see `imagedata_xr_cli.program.run`."""
+    return run(app, NAME, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
