@@ -13,7 +13,17 @@ if TYPE_CHECKING:
 
     from imagedata_xr.cli.opening import Choice
 
-__all__ = ["Json", "Overwrite", "Quiet", "Sources", "Verbose", "added", "reads", "version_of"]
+__all__ = [
+    "Json",
+    "Overwrite",
+    "Quiet",
+    "Sources",
+    "Verbose",
+    "added",
+    "reads",
+    "sorts",
+    "version_of",
+]
 
 Sources = Annotated[
     list[str],
@@ -22,6 +32,15 @@ Sources = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]
+Order = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEYS",
+        help="Dimensions besides slice, row and column: time, te, ti, fa, b, volume, a DICOM "
+        "keyword, NAME=KEYWORD, or several with commas; none for one volume. By default: what "
+        "varies.",
+    ),
+]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Print what was found in the headers, too.")
 ]
@@ -29,15 +48,7 @@ Verbose = Annotated[
 
 def _options(  # noqa: PLR0913 - each option is one thing a user may say
     *,
-    order: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEYS",
-            help="Dimensions besides slice, row and column: time, te, ti, fa, b, volume, a DICOM "
-            "keyword, NAME=KEYWORD, or several with commas; none for one volume. By default: what "
-            "varies.",
-        ),
-    ] = None,
+    order: Order = None,
     series: Annotated[
         list[str] | None,
         typer.Option(
@@ -118,6 +129,15 @@ def reads(command: Callable[..., Any]) -> Callable[..., Any]:
     return added(command, "choice", _options, _choice)
 
 
+def sorts(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the option ``--order`` alone, as its parameter ``choice``; see `reads`."""
+    return added(command, "choice", _only_order, _choice)
+
+
+def _only_order(*, order: Order = None) -> None:
+    """Hold the option that `sorts` gives to commands."""
+
+
 def added(
     command: Callable[..., Any],
     name: str,
@@ -164,10 +184,12 @@ def _choice(_: dict[str, Any], **asked: Any) -> Choice:
     extra = tuple(
         f"{keyword}={value}"
         for name, keyword in aliases.items()
-        if (value := asked.pop(name)) is not None
+        if (value := asked.pop(name, None)) is not None
     )
-    select = (*(asked.pop("select") or ()), *extra)
-    lists = {name: tuple(asked.pop(name) or ()) for name in ("order", "series", "input_options")}
+    select = (*(asked.pop("select", None) or ()), *extra)
+    lists = {
+        name: tuple(asked.pop(name, None) or ()) for name in ("order", "series", "input_options")
+    }
     return Choice(**{**lists, **asked, "select": select})
 
 

@@ -53,7 +53,7 @@ def test_engines(xarray_loads):
     assert not (found - xarray_loads) & HEAVY
 
 
-@pytest.mark.parametrize("command", ["data", "calculator", "timeline"])
+@pytest.mark.parametrize("command", ["data", "calculator", "timeline", "family"])
 def test_help_of_the_command_line(command):
     """Help loads a command line library and nothing else: not even the package itself."""
     found = loaded(f"from imagedata_xr_cli.{command} import main\nassert main(['--help']) == 0")

@@ -10,7 +10,7 @@ from imagedata_xr.errors import ImagedataError, SortError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["as_options", "in_words"]
+__all__ = ["as_options", "in_words", "options_of"]
 
 # Arguments that an error may name, as options.
 _SPELLINGS = {
@@ -52,10 +52,15 @@ def as_options(error: SortError) -> str:
     error : SortError
     """
     text = str(error.args[0])
-    lines = [" ".join(_options(suggestion)) for suggestion in error.suggestions]
+    lines = [options_of(suggestion) for suggestion in error.suggestions]
     if not lines:
         return text
     return "\n".join([text, "Run it again with one of:", *(f"  {line}" for line in lines)])
+
+
+def options_of(suggestion: Mapping[str, Any]) -> str:
+    """Return arguments of ``xarray.open_dataarray`` as options."""
+    return " ".join(_options(suggestion))
 
 
 def _options(suggestion: Mapping[str, Any]) -> Iterator[str]:
