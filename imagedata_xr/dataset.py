@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import xarray as xr
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
     from imagedata_xr.geometry import Grid
 
-__all__ = ["Image", "Labels", "build"]
+__all__ = ["COLOUR_LABELS", "Image", "Labels", "build", "canonical_order"]
+
+# Red, green, blue and alpha.
+COLOUR_LABELS: Final = (*schema.RGB_LABELS, "A")
+RANK: Final = {name: k for k, name in enumerate((schema.VOLUME, *schema.ACQUISITION))}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +73,7 @@ class Image:
     spacing : tuple of float or None
         Distance of rows and of columns, mm, of images without a position in the patient.
     colour : bool
-        The last axis of the data holds red, green and blue.
+        The last axis of the data holds red, green and blue, and maybe alpha.
     """
 
     data: Any
@@ -111,8 +115,13 @@ def build(image: Image) -> xr.Dataset:
         mates = [one for one in image.frames.values() if one.group and one.group == labels.group]
         dataset.coords[name] = _minimal(labels, image.leading, mates or [labels])
     if image.colour:
-        dataset.coords[schema.RGB] = list(schema.RGB_LABELS)
+        dataset.coords[schema.RGB] = list(COLOUR_LABELS[: variable.shape[-1]])
     return dataset
+
+
+def canonical_order(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names of acquisition dimensions in the order of the data model; others follow."""
+    return tuple(sorted(names, key=lambda name: RANK.get(name, len(RANK))))
 
 
 def _spatial(image: Image, shape: Sequence[int]) -> xr.Coordinates | dict[str, Any]:

@@ -150,12 +150,14 @@ def test_the_sidecar_restores_the_coordinates(tmp_path):
     path = to_nifti(da, tmp_path / "a.nii")
     own = json.loads(path.with_suffix(".json").read_text())["imagedata_xr"]
     assert own["dims"] == ["column", "row", "slice", "time", "ti"]
-    assert own["coords"]["ti"] == {"dims": ["ti"], "units": "ms", "values": [100, 200, 300]}
-    assert own["coords"]["te"] == {"dims": [], "values": 30}
+    ti = {"dims": ["ti"], "units": "ms", "dtype": "int64", "values": [100, 200, 300]}
+    assert own["coords"]["ti"] == ti
+    assert own["coords"]["te"] == {"dims": [], "dtype": "float64", "values": 30}
     # Slices are stored backwards here, so that the matrix has a negative determinant.
     assert own["coords"]["acquisition_time"] == {
         "dims": ["time", "slice"],
         "units": "s",
+        "dtype": "float64",
         "values": [[3, 2, 1, None], [7, 6, 5, 4]],
     }
     assert set(own["coords"]) == {"time", "ti", "te", "acquisition_time"}

@@ -16,8 +16,8 @@ import numpy as np
 
 from imagedata_xr.dataset import Labels
 from imagedata_xr.errors import DataWarning, OptionError
-from imagedata_xr.formats.nifti.sidecar import PRIVATE_KEY
-from imagedata_xr.schema import ACQUISITION, RGB, SPATIAL, TIME, UNITS, UNITS_OF, VOLUME, B
+from imagedata_xr.schema import RGB, SPATIAL, TIME, UNITS, UNITS_OF, VOLUME, B
+from imagedata_xr.stored import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,12 +25,11 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.nifti.beside import Beside
     from imagedata_xr.formats.nifti.header import NiftiHeader
 
-__all__ = ["axis_labels", "axis_names", "canonical_order"]
+__all__ = ["axis_labels", "axis_names"]
 
 # NIFTI_INTENT_GENMATRIX, SYMMATRIX, DISPVECT and VECTOR
 VECTORS: Final = (1004, 1005, 1006, 1007)
 VECTOR: Final = "vector"
-RANK: Final = {name: k for k, name in enumerate((VOLUME, *ACQUISITION))}
 
 
 def axis_names(
@@ -81,7 +80,7 @@ def _named(sizes: tuple[int, ...], dims: tuple[str, ...], name: str) -> dict[str
 
 
 def _stored(beside: Beside, count: int, name: str) -> list[str] | None:
-    private = beside.json.get(PRIVATE_KEY)
+    private = beside.json.get(KEY)
     if not isinstance(private, dict):
         return None
     dims = private.get("dims")
@@ -108,11 +107,6 @@ def _fourth(header: NiftiHeader, beside: Beside) -> str:
     return TIME if header.seconds is not None and header.pixdim[4] > 0 else VOLUME
 
 
-def canonical_order(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names in the order of the data model; unknown ones behind, as they come."""
-    return tuple(sorted(names, key=lambda name: RANK.get(name, len(RANK))))
-
-
 def axis_labels(
     axes: Mapping[str, int],
     header: NiftiHeader,
@@ -137,7 +131,7 @@ def axis_labels(
         units = {UNITS: UNITS_OF[name]} if name in UNITS_OF else {}
         dims, values, attrs = stored.get(name, ((), None, {}))
         if dims == (name,):
-            found[name] = Labels(values, attrs, {"source": PRIVATE_KEY})
+            found[name] = Labels(values, attrs, {"source": KEY})
         elif name == B and beside.b is not None and beside.b.size == size:
             found[name] = Labels(beside.b, units, {"source": ".bval"})
         elif name == TIME and name == fourth:

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from imagedata_xr.errors import DataWarning
-from imagedata_xr.formats.nifti.sidecar import PLAIN, PRIVATE_KEY, SECONDS_FROM_MS
+from imagedata_xr.formats.nifti.sidecar import PLAIN, SECONDS_FROM_MS
 from imagedata_xr.geometry import lps_ras
-from imagedata_xr.schema import BVEC, FA, TE, TI, UNITS, UNITS_OF
+from imagedata_xr.schema import FA, TE, TI
+from imagedata_xr.stored import KEY, left_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["Beside", "attributes", "in_patient", "read_beside", "stored_coords"]
+__all__ = ["Beside", "attributes", "in_patient", "read_beside"]
 
 SUFFIXES: Final = (".gz", ".nii", ".hdr", ".img")
 KEYWORD_OF: Final = {key: keyword for keyword, key in PLAIN.items()}
@@ -33,13 +32,12 @@ LONGEST_TEXT: Final = 16 << 20
 AXES_OF: Final = {"EchoTime": TE, "InversionTime": TI, "FlipAngle": FA}
 # Said by the array itself.
 LEFT_OUT: Final = (
-    PRIVATE_KEY,
+    KEY,
     "VolumeTiming",
     "SpacingBetweenSlices",
     "ConversionSoftware",
     "ConversionSoftwareVersion",
 )
-FLOATS: Final = (*UNITS_OF, *BVEC)
 LONGEST_INTEGER: Final = 2**63
 
 
@@ -89,16 +87,12 @@ def read_beside(path: str, volumes: int) -> Beside:
     }
     b, vectors = _numbers(texts[".bval"], name + ".bval"), _rows(texts[".bvec"], name + ".bvec")
     if b is not None and b.size != volumes:
-        _left_out(f"{name}.bval", f"it has {b.size} values for {volumes} volumes")
+        left_out(f"{name}.bval", f"it has {b.size} values for {volumes} volumes")
         b = None
     if vectors is not None and (b is None or len(vectors) != volumes):
-        _left_out(f"{name}.bvec", f"it has {len(vectors)} vectors for {volumes} volumes")
+        left_out(f"{name}.bvec", f"it has {len(vectors)} vectors for {volumes} volumes")
         vectors = None
     return Beside(_parsed(texts[".json"], name + ".json"), b, vectors)
-
-
-def _left_out(name: str, why: str) -> None:
-    warnings.warn(f"{name} is left out: {why}", DataWarning, stacklevel=3)
 
 
 def _text(path: Path) -> str | None:
@@ -106,11 +100,11 @@ def _text(path: Path) -> str | None:
         if not path.is_file():
             return None
         if path.stat().st_size > LONGEST_TEXT:
-            _left_out(path.name, "it is too long")
+            left_out(path.name, "it is too long")
             return None
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        _left_out(path.name, str(error))
+        left_out(path.name, str(error))
         return None
 
 
@@ -120,10 +114,10 @@ def _parsed(text: str | None, name: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        _left_out(name, f"it is no JSON: {error}")
+        left_out(name, f"it is no JSON: {error}")
         return {}
     if not isinstance(content, dict):
-        _left_out(name, "it is no JSON object")
+        left_out(name, "it is no JSON object")
         return {}
     return content
 
@@ -134,7 +128,7 @@ def _numbers(text: str | None, name: str) -> NDArray[np.float64] | None:
     try:
         return np.array([float(word) for word in text.replace(",", " ").split()])
     except ValueError as error:
-        _left_out(name, str(error))
+        left_out(name, str(error))
         return None
 
 
@@ -148,7 +142,7 @@ def _rows(text: str | None, name: str) -> NDArray[np.float64] | None:
         return numbers.reshape(3, -1).T
     if numbers.size == 3 * len(lines):
         return numbers.reshape(-1, 3)
-    _left_out(name, "it is no table of three rows")
+    left_out(name, "it is no table of three rows")
     return None
 
 
@@ -222,52 +216,3 @@ def _scalar(value: Any) -> str | int | float | None:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, str | int | float) else None
-
-
-def stored_coords(
-    content: Mapping[str, Any], sizes: Mapping[str, int], name: str
-) -> dict[str, tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]]:
-    """
-    Return the coordinates that the writer stored: dimensions, values and attributes of each.
-
-    Parameters
-    ----------
-    content : mapping
-        Of the ``.json``.
-    sizes : mapping
-        Of the dimensions.
-    name : str
-        Of the file, for messages.
-
-    Warns
-    -----
-    DataWarning
-        For each coordinate that does not fit.
-    """
-    private = content.get(PRIVATE_KEY)
-    coords = private.get("coords") if isinstance(private, dict) else None
-    found = {}
-    for key, entry in coords.items() if isinstance(coords, dict) else ():
-        try:
-            dims = tuple(map(str, entry["dims"]))
-            values = _array(entry["values"], key)
-            fits = values.shape == tuple(sizes[dim] for dim in dims)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            _left_out(f"coordinate {key!r} of {name}", f"it is damaged: {error!r}")
-            continue
-        if not fits:
-            _left_out(f"coordinate {key!r} of {name}", f"its shape {values.shape} does not fit")
-            continue
-        units = {UNITS: str(entry[UNITS])} if UNITS in entry else {}
-        found[key] = (dims, values, units)
-    return found
-
-
-def _array(values: Any, name: str) -> NDArray[Any]:
-    array = np.array(values)
-    if array.dtype.kind == "O" or name in FLOATS:
-        # null stands for what is not known
-        array = np.array(values, dtype=np.float64)
-    if array.dtype.kind not in "biuf":
-        raise ValueError("its values are no numbers")
-    return array

@@ -79,6 +79,11 @@ class Layout:
         return self.shape[::-1]
 
     @property
+    def reversed_dims(self) -> tuple[str, ...]:
+        """Dimensions along which the file runs against the array."""
+        return (SLICE, ROW) if self.reversed_slices else (ROW,)
+
+    @property
     def zooms(self) -> tuple[float, ...]:
         """Voxel size in mm along i, j and k."""
         return tuple(np.linalg.norm(self.affine[:3, :3], axis=0).tolist())

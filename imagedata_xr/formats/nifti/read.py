@@ -13,15 +13,14 @@ import numpy as np
 import xarray as xr
 
 from imagedata_xr import schema
-from imagedata_xr.dataset import Image, Labels, build
+from imagedata_xr.dataset import Image, Labels, build, canonical_order
 from imagedata_xr.errors import DataWarning, FormatError, OptionError, SourceNotFoundError
-from imagedata_xr.formats.nifti.axes import axis_labels, axis_names, canonical_order
+from imagedata_xr.formats.nifti.axes import axis_labels, axis_names
 from imagedata_xr.formats.nifti.beside import (
     Beside,
     attributes,
     in_patient,
     read_beside,
-    stored_coords,
 )
 from imagedata_xr.formats.nifti.gunzip import MAGIC, Gunzipped
 from imagedata_xr.formats.nifti.header import LONGEST, parse_header
@@ -29,6 +28,7 @@ from imagedata_xr.formats.nifti.place import affine_of, grid_of_header
 from imagedata_xr.formats.nifti.volumes import VoxelArray
 from imagedata_xr.lazy import lazily
 from imagedata_xr.sources import LocalFile, find_sources
+from imagedata_xr.stored import KEY, coordinates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["Options", "open_image"]
 
 PAIR: Final = {".img": ".hdr", ".hdr": ".img"}
-COLOUR_LABELS: Final = ("R", "G", "B", "A")
 ENCODING: Final = "nifti"
 # What our writer says in every file.
 OWN: Final = "imagedata_xr"
@@ -142,7 +141,8 @@ def _dataset(
     name = data.name
     axes = axis_names(header, beside, options.dims, name)
     sizes = {**axes, **dict(zip(schema.SPATIAL[::-1], header.shape[:3], strict=True))}
-    stored = stored_coords(beside.json, sizes, name)
+    private = beside.json.get(KEY)
+    stored = coordinates(private.get("coords") if isinstance(private, dict) else None, sizes, name)
     grid, form = grid_of_header(header, options.form, name)
     names = canonical_order(tuple(axes)[::-1])
     labels = axis_labels(axes, header, beside, stored)
@@ -160,9 +160,9 @@ def _dataset(
         attrs=_attrs(header, beside, {*axes, *extra}),
         encoding={ENCODING: _facts(header, form)},
         spacing=spacing[1:] if all(spacing[1:]) else None,
-        colour=header.parts == 3,
+        colour=header.parts > 1,
     )
-    dataset = _coloured(image) if header.parts > 3 else build(image)
+    dataset = build(image)
     chunks = dataset.image.encoding["preferred_chunks"]
     if isinstance(data, Gunzipped):
         # A slice costs inflating what stands before it: volumes are read whole.
@@ -249,20 +249,3 @@ def _facts(header: NiftiHeader, form: str) -> dict[str, Any]:
         },
         "toffset": float(header.fields["toffset"]),
     }
-
-
-def _coloured(image: Image) -> xr.Dataset:
-    """Build an image with red, green, blue and alpha."""
-    blank = xr.Variable(image.names, np.zeros((1,) * len(image.names), np.uint8))
-    shape = xr.Variable((*image.names, schema.RGB), image.data).shape
-    plain = np.broadcast_to(blank.values, shape[:-1])
-    dataset = build(replace(image, data=plain))
-    chunks = dataset.image.encoding["preferred_chunks"]
-    whole = xr.Variable((*image.names, schema.RGB), image.data, dataset.image.attrs)
-    whole.encoding = {
-        **image.encoding,
-        "preferred_chunks": {**chunks, schema.RGB: len(COLOUR_LABELS)},
-    }
-    return dataset.assign({schema.IMAGE: whole}).assign_coords(
-        {schema.RGB: list(COLOUR_LABELS[: whole.shape[-1]])}
-    )

@@ -15,13 +15,13 @@ axes, i first; and ``coords``, every numeric coordinate that does not follow fro
 from __future__ import annotations
 
 import json
-import math
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from imagedata_xr.schema import FA, FRAME, ROW, SLICE, SPATIAL, TE, TI, UNITS
+from imagedata_xr.schema import FA, TE, TI, UNITS
+from imagedata_xr.stored import KEY, described, plain
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.nifti.layout import Layout
     from imagedata_xr.formats.nifti.timing import Timing
 
-__all__ = ["PRIVATE_KEY", "sidecar_text"]
-
-PRIVATE_KEY: Final = "imagedata_xr"
+__all__ = ["sidecar_text"]
 
 PLAIN: Final = {
     "Modality": "Modality",
@@ -90,7 +88,7 @@ def sidecar_text(da: xr.DataArray, layout: Layout, timing: Timing) -> str:
     content = _from_attrs(da.attrs)
     for name, (key, factor) in COORDINATES.items():
         if name in da.coords and da.coords[name].dtype.kind in "iuf" and da.coords[name].ndim < 2:
-            content[key] = _plain(np.round(da.coords[name].values * factor, 9))
+            content[key] = plain(np.round(da.coords[name].values * factor, 9))
     if layout.nifti_shape[2] > 1:
         content["SpacingBetweenSlices"] = round(layout.zooms[2], 6)
     if timing.volumes:
@@ -100,7 +98,7 @@ def sidecar_text(da: xr.DataArray, layout: Layout, timing: Timing) -> str:
             content["RepetitionTimeExcitation"] = content.pop("RepetitionTime")
     content["ConversionSoftware"] = "imagedata_xr"
     content["ConversionSoftwareVersion"] = _own_version()
-    content[PRIVATE_KEY] = {"dims": list(layout.nifti_dims), "coords": _coords(da, layout)}
+    content[KEY] = {"dims": list(layout.nifti_dims), "coords": _coords(da, layout)}
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -108,11 +106,11 @@ def _from_attrs(attrs: dict[Any, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for keyword, key in PLAIN.items():
         if _is_simple(attrs.get(keyword)):
-            content[key] = _plain(attrs[keyword])
+            content[key] = plain(attrs[keyword])
     for keyword in SECONDS_FROM_MS:
         value = attrs.get(keyword)
         if _is_simple(value) and not isinstance(value, str):
-            content[keyword] = _plain(np.round(np.asarray(value, dtype=float) / 1000, 9))
+            content[keyword] = plain(np.round(np.asarray(value, dtype=float) / 1000, 9))
     clock = _clock(attrs.get("AcquisitionTime"))
     if clock:
         content["AcquisitionTime"] = clock
@@ -124,42 +122,11 @@ def _from_attrs(attrs: dict[Any, Any]) -> dict[str, Any]:
 
 def _coords(da: xr.DataArray, layout: Layout) -> dict[str, Any]:
     """Return the numeric coordinates that do not follow from the matrix of the file."""
-    turned = {ROW: slice(None, None, -1)}
-    if layout.reversed_slices:
-        turned[SLICE] = slice(None, None, -1)
-    found: dict[str, Any] = {}
-    for name, coordinate in da.coords.items():
-        key = str(name)
-        # The frame key is a hash of a UID, and a "Patient..." number describes a person.
-        if key in (*SPATIAL, FRAME) or key.startswith("Patient"):
-            continue
-        if coordinate.dtype.kind not in "biufm":
-            continue
-        values = coordinate.isel({d: k for d, k in turned.items() if d in coordinate.dims}).values
-        entry: dict[str, Any] = {"dims": [str(d) for d in coordinate.dims]}
-        if values.dtype.kind == "m":
-            values, entry[UNITS] = values / np.timedelta64(1, "s"), "s"
-        elif UNITS in coordinate.attrs:
-            entry[UNITS] = str(coordinate.attrs[UNITS])
-        found[key] = {**entry, "values": _plain(values)}
-    return found
+    return described(da, reversed_dims=layout.reversed_dims)
 
 
 def _is_simple(value: Any) -> bool:
     return isinstance(value, str | int | float | list | tuple | np.generic | np.ndarray)
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON knows: numbers, text, lists, and None for what is not a number."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value
-    return value
 
 
 def _clock(value: Any) -> str | None:
