@@ -23,7 +23,9 @@ from imagedata_xr.index import AxisIndex, PositionIndex
 from imagedata_xr.sortkeys.key import SortKey
 
 if TYPE_CHECKING:
+    from imagedata_xr.construct import from_array
     from imagedata_xr.formats.dicom.write import to_dicom
+    from imagedata_xr.formats.itk import from_sitk, to_itk
     from imagedata_xr.formats.nifti import to_nifti
 
 __all__ = [
@@ -36,13 +38,19 @@ __all__ = [
     "SortError",
     "SortKey",
     "errors",
+    "from_array",
+    "from_sitk",
     "to_dicom",
+    "to_itk",
     "to_nifti",
 ]
 
 # Writers need more than xarray, so they are imported when they are first asked for.
 _LAZY = {
+    "from_array": "imagedata_xr.construct",
+    "from_sitk": "imagedata_xr.formats.itk",
     "to_dicom": "imagedata_xr.formats.dicom.write",
+    "to_itk": "imagedata_xr.formats.itk",
     "to_nifti": "imagedata_xr.formats.nifti",
 }
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
+    from imagedata_xr.construct import Space
     from imagedata_xr.geometry import Grid
 
 __all__ = ["Med"]
@@ -164,6 +165,26 @@ class Med:
         from imagedata_xr.formats.nifti import to_nifti
 
         return to_nifti(self._image, path, **options)
+
+    def to_itk(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write a file of ITK (.mha, .nrrd, .vtk...); see `imagedata_xr.to_itk`."""
+        from imagedata_xr.formats.itk import to_itk
+
+        return to_itk(self._image, path, **options)
+
+    def to_sitk(self) -> Any:
+        """Return a ``SimpleITK.Image``; see `imagedata_xr.formats.itk.to_sitk`."""
+        from imagedata_xr.formats.itk import to_sitk
+
+        return to_sitk(self._image)
+
+    def to_numpy_affine(
+        self, *, space: Space = "LPS"
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+        """Return values and matrix; see `imagedata_xr.construct.to_numpy_affine`."""
+        from imagedata_xr.construct import to_numpy_affine
+
+        return to_numpy_affine(self._image, space=space)
 
     def to_dicom(self, target: str | os.PathLike[str], **options: Any) -> Path | str:
         """Write a folder of DICOM files; see `imagedata_xr.formats.dicom.write.to_dicom`."""

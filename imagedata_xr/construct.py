@@ -251,9 +251,9 @@ def _labels(
     labels = {name: Labels(np.arange(sizes[name])) for name in lead}
     others: dict[str, xr.Variable] = {}
     for name, given in coords.items():
-        variable = _variable(name, given, lead)
         if name in (*schema.SPATIAL, schema.RGB):
             raise OptionError(f"coords: {name!r} follows from the matrix, or from spacing=")
+        variable = _variable(name, given, lead)
         wrong = {d: n for d, n in variable.sizes.items() if sizes.get(str(d)) != n}
         if wrong:
             raise OptionError(f"coords: {name!r} has sizes {wrong}, the array {dict(sizes)}")

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from imagedata_xr.errors import FormatError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = ["check_meta_header"]
 
-LONGEST: Final = 64 << 10
+LONGEST: Final = 16 << 20
 LAST: Final = "ElementDataFile"
-DIMENSIONS: Final = ("2", "3", "4")
+DIMENSIONS: Final = ("2", "3", "4", "5")
 MOST_CHANNELS: Final = 1024
 # One number an axis, and a matrix of them.
 VECTORS: Final = (
@@ -44,7 +47,7 @@ def check_meta_header(path: str) -> None:
     for key, value in _lines(path):
         if key == "NDims":
             if value not in DIMENSIONS:
-                raise FormatError(f"{path}: NDims is {value!r}, not 2, 3 or 4")
+                raise FormatError(f"{path}: NDims is {value!r}, not 2 to 5")
             axes = int(value)
         elif key in (*VECTORS, *MATRICES):
             numbers, count = _numbers(value), axes * axes if key in MATRICES else axes
@@ -64,7 +67,7 @@ def _lines(path: str) -> list[tuple[str, str]]:
     with Path(path).open("rb") as file:
         head = file.read(LONGEST)
     found = []
-    for line in head.split(b"\n"):
+    for line in _each_line(head):
         text = line.decode("latin-1").strip()
         key, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not (key.isascii() and key.isprintable()):
@@ -73,6 +76,15 @@ def _lines(path: str) -> list[tuple[str, str]]:
         if key == LAST:
             return found
     raise FormatError(f"{path}: the header has no {LAST}")
+
+
+def _each_line(head: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(head):
+        end = head.find(b"\n", at)
+        end = len(head) if end < 0 else end
+        yield head[at:end]
+        at = end + 1
 
 
 def _numbers(value: str) -> list[float]:

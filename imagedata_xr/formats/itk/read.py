@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from imagedata_xr import schema
-from imagedata_xr.dataset import Image, Labels, build
-from imagedata_xr.errors import (
-    FormatError,
-    GeometryError,
-    MissingDependencyError,
-    OptionError,
-    SourceNotFoundError,
-)
-from imagedata_xr.formats.itk.guess import READERS, holds_itk
+from imagedata_xr.errors import FormatError, OptionError, SourceNotFoundError
+from imagedata_xr.formats.itk.guess import FORMATS, format_of, holds_itk
+from imagedata_xr.formats.itk.header import Axes, axes_of, dataset_of, header_of
+from imagedata_xr.formats.itk.lengths import check_length
 from imagedata_xr.formats.itk.metaheader import check_meta_header
-from imagedata_xr.geometry import grid_from_affine
+from imagedata_xr.formats.itk.sitk import quiet, reason, require_sitk
+from imagedata_xr.formats.itk.stack import files_of
 from imagedata_xr.lazy import FrameArray, lazily
 
 if TYPE_CHECKING:
@@ -30,119 +26,42 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from imagedata_xr.geometry import Grid
+    from imagedata_xr.formats.itk.header import Header
 
-__all__ = ["open_image", "require_sitk"]
+__all__ = ["open_image"]
 
-VECTOR: Final = "vector"
-ENCODING: Final = "itk"
-COLOURS: Final = 3
-# Deflate packs at most 258 bytes into two bits.
-LARGEST_RATIO: Final = 1032
 NRRD_SPACE: Final = "NRRD_space"
-TYPES: Final = {
-    "Int8": "i1",
-    "UInt8": "u1",
-    "Int16": "i2",
-    "UInt16": "u2",
-    "Int32": "i4",
-    "UInt32": "u4",
-    "Int64": "i8",
-    "UInt64": "u8",
-    "Float32": "f4",
-    "Float64": "f8",
-    "ComplexFloat32": "c8",
-    "ComplexFloat64": "c16",
-}
+META: Final = "MetaImageIO"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Header:
+def open_image(
+    source: Any, *, dims: Sequence[str] | None = None, space: str | None = None
+) -> xr.Dataset:
     """
-    What a header says.
-
-    Attributes
-    ----------
-    path : str
-    shape : tuple of int
-        In C order: the last axis of the file first, components of a voxel last.
-    parts : int
-        Numbers a voxel.
-    dtype : dtype
-    spacing, origin : tuple of float
-        In the order of the file.
-    direction : ndarray, shape (n, n)
-        Columns are the unit vectors of the axes.
-    texts : dict of str
-        Everything else.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    parts: int
-    dtype: np.dtype[Any]
-    spacing: tuple[float, ...]
-    origin: tuple[float, ...]
-    direction: NDArray[np.float64]
-    texts: dict[str, str]
-
-
-def require_sitk() -> Any:
-    """Return SimpleITK, or raise MissingDependencyError."""
-    try:
-        import SimpleITK as sitk  # noqa: N813 - the name that everybody uses
-    except ImportError as error:
-        raise MissingDependencyError(
-            'MetaImage and NRRD files need SimpleITK: pip install "imagedata_xr[itk]"'
-        ) from error
-    return sitk
-
-
-def open_image(source: Any, *, dims: Sequence[str] | None = None) -> xr.Dataset:
-    """
-    Return the Dataset of one file, without its voxels.
+    Return the Dataset of one file or of a stack of pictures, without the voxels.
 
     Parameters
     ----------
-    source : path
+    source : path, or list of paths
     dims : sequence of str, optional
+    space : {"LPS", "RAS"}, optional
         See `ItkEntrypoint.open_dataset`.
     """
-    header = _header(_checked(source))
-    axes = len(header.spacing)
-    colour = header.parts == COLOURS and header.dtype == np.uint8
-    names = _names(header, dims, colour=colour)
-    grid = _grid(header) if axes > 2 else None
-    array = ItkArray(header, colour=colour)
-    sizes = dict(zip(names, array.shape, strict=False))
-    labels = {name: Labels(np.arange(size)) for name, size in sizes.items()}
-    steps = [float(step) for step in header.spacing]
-    if axes > 2 and grid is None:
-        count = np.arange(header.shape[axes - 3])
-        about = {schema.UNITS: schema.MM, schema.SPACING: steps[2]}
-        labels[schema.SLICE] = Labels(count * steps[2], about)
-    image = Image(
-        lazily(array),
-        labels,
-        grid,
-        attrs=_attrs(header.texts),
-        encoding={ENCODING: {"texts": dict(header.texts)}},
-        spacing=(steps[1], steps[0]),
-        colour=colour,
-    )
-    dataset = build(image)
-    # ITK reads most files whole, however little is asked for.
-    dataset.image.encoding["preferred_chunks"].pop(schema.SLICE, None)
+    files = files_of(source)
+    if files is not None:
+        return _stack(files, dims, space)
+    path = _checked(source)
+    header, is_streamed = _header(path)
+    axes = axes_of(header, dims)
+    dataset = dataset_of(header, axes, lazily(ItkArray(path, header, axes)), space)
+    _chunk(dataset, whole=not is_streamed)
     return dataset
 
 
-def _attrs(texts: dict[str, str]) -> dict[str, str]:
-    """Return what is not said by the array itself."""
-    own = ("ITK_", "NRRD_")
-    found = {k: v for k, v in texts.items() if k.isidentifier() and not k.startswith(own)}
-    # MET_MOD_CT is CT, and MET_MOD_UNKNOWN says nothing.
-    modality = found.pop("Modality", "").removeprefix("MET_MOD_")
-    return found | ({"Modality": modality} if modality not in ("", "UNKNOWN", "OTHER") else {})
+def _chunk(dataset: xr.Dataset, *, whole: bool) -> None:
+    """Say which parts can be read without reading more: of most files, all there is."""
+    for variable in dataset.variables.values() if whole else ():
+        variable.encoding.pop("preferred_chunks", None)
 
 
 def _checked(source: Any) -> str:
@@ -151,110 +70,53 @@ def _checked(source: Any) -> str:
     path = Path(os.fspath(source)).expanduser()
     if not path.is_file():
         raise SourceNotFoundError(f"{path}: no such file")
-    if path.suffix.lower() not in READERS:
-        raise OptionError(f"{path}: the engine 'itk' opens {', '.join(READERS)}")
+    found = format_of(path)
+    if found is None:
+        raise OptionError(f"{path}: the engine 'itk' opens {', '.join(FORMATS)}")
+    suffix, kind = found
     if not holds_itk(path):
-        raise FormatError(f"{path}: its first bytes are not those of a {path.suffix} file")
-    if READERS[path.suffix.lower()] == "MetaImageIO":
+        hint = ": NIfTI files are opened by engine='nifti'" if suffix in (".hdr", ".img") else ""
+        raise FormatError(f"{path}: its first bytes are not those of a {kind.name} file{hint}")
+    if kind.io == META:
         check_meta_header(str(path))
     return str(path)
 
 
 def _reader(path: str) -> Any:
+    found = format_of(path)
+    assert found is not None
     reader = require_sitk().ImageFileReader()
     # By name: ITK would else choose by contents, and read other formats too.
-    reader.SetImageIO(READERS[Path(path).suffix.lower()])
+    reader.SetImageIO(found[1].io)
     reader.SetFileName(path)
     return reader
 
 
-def _header(path: str) -> Header:
-    sitk = require_sitk()
+def _header(path: str) -> tuple[Header, bool]:
+    """Return the header, and whether parts of the file can be read on their own."""
+    found = format_of(path)
+    assert found is not None
+    suffix, kind = found
     reader = _reader(path)
     try:
-        reader.ReadImageInformation()
+        with quiet():
+            reader.ReadImageInformation()
     except RuntimeError as error:
-        raise FormatError(f"{path}: {_reason(error)}") from error
-    codes = {getattr(sitk, f"sitk{name}"): kind for name, kind in TYPES.items()}
-    codes |= {
-        getattr(sitk, f"sitkVector{name}"): kind
-        for name, kind in TYPES.items()
-        if hasattr(sitk, f"sitkVector{name}")
-    }
-    kind = codes.get(reader.GetPixelID())
-    if kind is None:
-        raise FormatError(f"{path}: voxels of an unknown type ({reader.GetPixelIDValue()})")
-    size, parts = reader.GetSize(), int(reader.GetNumberOfComponents())
-    dtype = np.dtype(kind)
-    if dtype.kind == "c":
-        parts = 1
-    if len(size) not in (2, 3, 4) or min(size) < 1:
-        raise FormatError(f"{path}: sizes {tuple(size)}: images have 2, 3 or 4 axes")
-    _check_length(path, math.prod(size) * parts * dtype.itemsize)
-    return Header(
-        path=path,
-        shape=tuple(size)[::-1] + ((parts,) if parts > 1 else ()),
-        parts=parts,
-        dtype=dtype,
-        spacing=tuple(reader.GetSpacing()),
-        origin=tuple(reader.GetOrigin()),
-        direction=np.array(reader.GetDirection()).reshape(len(size), len(size)),
-        texts=_texts(reader),
-    )
+        raise FormatError(f"{path}: {reason(error)}") from error
+    header = header_of(reader, path)
+    count = math.prod(header.shape)
+    check_length(path, suffix, count * header.dtype.itemsize, count)
+    says_place = kind.io == META or NRRD_SPACE in header.texts
+    header = replace(header, placed=header.placed and says_place, sized=not kind.picture)
+    return header, _is_streamed(path, kind.io)
 
 
-def _texts(reader: Any) -> dict[str, str]:
-    """Return all texts of the header that are UTF-8."""
-    keys = [key for key in reader.GetMetaDataKeys() if _is_text(key)]
-    texts = {key: reader.GetMetaData(key) for key in keys}
-    return {key: text for key, text in texts.items() if _is_text(text)}
-
-
-def _is_text(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _reason(error: Exception) -> str:
-    """Return the last line of what ITK says, without addresses of its objects."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rpartition("): ")[2] if lines else type(error).__name__
-
-
-def _check_length(path: str, needed: int) -> None:
-    """Raise where no file here can hold so many voxels, before memory is taken for them."""
-    header = Path(path)
-    files = [header]
-    if header.suffix.lower() in (".mhd", ".nhdr"):
-        files = [one for one in header.parent.iterdir() if one.is_file()]
-    if needed > LARGEST_RATIO * sum(one.stat().st_size for one in files):
-        raise FormatError(f"{path}: the voxels need {needed} bytes, more than the file can hold")
-
-
-def _names(header: Header, dims: Sequence[str] | None, *, colour: bool) -> tuple[str, ...]:
-    default = (schema.VOLUME,) * (len(header.spacing) > 3)
-    default += (VECTOR,) * (header.parts > 1 and not colour)
-    if dims is None:
-        return default
-    names = tuple(dims)
-    reserved = {*schema.SPATIAL, schema.RGB} & set(names)
-    if len(names) != len(default) or reserved or len(set(names)) < len(names) or not all(names):
-        raise OptionError(f"dims={names!r}: name the axes {default} and nothing else")
-    return names
-
-
-def _grid(header: Header) -> Grid | None:
-    """Return the grid, in LPS as ITK has it; None for an NRRD file without a space."""
-    nrrd = READERS[Path(header.path).suffix.lower()] == "NrrdImageIO"
-    if nrrd and NRRD_SPACE not in header.texts:
-        return None
-    matrix = np.eye(4)
-    matrix[:3, :3] = header.direction[:3, :3] * header.spacing[:3]
-    matrix[:3, 3] = header.origin[:3]
-    sizes = header.shape[: len(header.spacing)][::-1][:3]
-    try:
-        return grid_from_affine(matrix, sizes, order=schema.SPATIAL[::-1])
-    except GeometryError as error:
-        raise GeometryError(f"{header.path}: {error}") from error
+def _is_streamed(path: str, io: str) -> bool:
+    with Path(path).open("rb") as file:
+        head = file.read(4096)
+    if io == META:
+        return b"CompressedData = True" not in head
+    return io == "VTKImageIO" and b"\nBINARY" in head
 
 
 class ItkArray(FrameArray):
@@ -263,21 +125,18 @@ class ItkArray(FrameArray):
 
     Parameters
     ----------
+    path : str
     header : Header
-    colour : bool
-        Components of a voxel are the last axis; else they stand before the three spatial ones.
+    axes : Axes
     """
 
-    def __init__(self, header: Header, *, colour: bool) -> None:
-        self.path = header.path
+    def __init__(self, path: str, header: Header, axes: Axes) -> None:
+        self.path = path
         self.dtype = header.dtype
         self.file_shape = header.shape
-        self.axes = len(header.spacing)
-        order = list(range(len(header.shape)))
-        if header.parts > 1 and not colour:
-            order.insert(max(self.axes - 3, 0), order.pop())
-        self.order = tuple(order)
-        self.shape = tuple(self.file_shape[axis] for axis in order)
+        self.axes = header.rank
+        self.order = axes.order
+        self.shape = tuple(self.file_shape[axis] for axis in self.order)
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         asked = dict(zip(self.order, key, strict=True))
@@ -299,10 +158,59 @@ class ItkArray(FrameArray):
         reader.SetExtractIndex(first[: self.axes][::-1])
         reader.SetExtractSize(sizes[::-1])
         try:
-            block = sitk.GetArrayFromImage(reader.Execute())
+            with quiet():
+                block = sitk.GetArrayFromImage(reader.Execute())
         except RuntimeError as error:
-            raise FormatError(f"{self.path}: {_reason(error)}") from error
+            raise FormatError(f"{self.path}: {reason(error)}") from error
         if block.dtype != self.dtype or block.ndim != len(picks):
             raise FormatError(f"{self.path}: the file has changed since it was opened")
         near = [pick - low for pick, low in zip(picks, first, strict=True)]
         return np.asarray(block[np.ix_(*near)])
+
+
+def _stack(files: list[str], dims: Sequence[str] | None, space: str | None) -> xr.Dataset:
+    """Return the Dataset of pictures that lie on each other."""
+    headers = [_header(_checked(path))[0] for path in files]
+    first = headers[0]
+    for path, header in zip(files, headers, strict=True):
+        if (header.shape, header.dtype) != (first.shape, first.dtype):
+            raise FormatError(
+                f"{path}: {header.shape} pixels of {header.dtype}, but {files[0]} has "
+                f"{first.shape} of {first.dtype}: pictures of a stack are alike"
+            )
+    if first.rank != 2:
+        raise FormatError(f"{files[0]}: has several pages: open each file on its own")
+    if space:
+        raise OptionError(f"space={space!r}: pictures have no size in mm: use from_array")
+    names = (schema.SLICE,) if dims is None else tuple(dims)
+    if len(names) != 1 or names[0] in (schema.ROW, schema.COLUMN, schema.RGB) or not names[0]:
+        raise OptionError(f"dims={names!r}: one name for the axis across the pictures")
+    single = axes_of(first, None)
+    if single.leading:
+        raise FormatError(f"{files[0]}: {first.parts} numbers a pixel are no colour")
+    stacked = replace(first, shape=(len(files), *first.shape), texts={})
+    axes = Axes(names, tuple(range(len(stacked.shape))), single.colour, {})
+    dataset = dataset_of(stacked, axes, lazily(StackArray(files, first, single)))
+    return dataset.drop_vars(schema.SLICE, errors="ignore")
+
+
+class StackArray(FrameArray):
+    """Pictures of the same size, one behind the other."""
+
+    def __init__(self, files: list[str], header: Header, axes: Axes) -> None:
+        self.pictures = [ItkArray(path, header, axes) for path in files]
+        self.dtype = header.dtype
+        self.shape = (len(files), *self.pictures[0].shape)
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        chosen = np.arange(len(self.pictures))[key[0]]
+        # The file is read whole anyway.
+        found = [self.pictures[k]._read(key[1:]) for k in np.atleast_1d(chosen)]  # noqa: SLF001
+        if found:
+            whole = np.stack(found)
+        else:
+            part = np.empty(self.shape[1:], self.dtype)
+            for axis, one in reversed(list(enumerate(key[1:]))):
+                part = part[(slice(None),) * axis + (one,)]
+            whole = np.empty((0, *part.shape), self.dtype)
+        return whole[0] if np.ndim(chosen) == 0 else whole
