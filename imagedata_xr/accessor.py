@@ -160,6 +160,12 @@ class Med:
 
         return suv(self._image)
 
+    def like(self, template: Any, *, geometry: bool | str = False) -> xr.DataArray:
+        """Return the image as one of a DICOM series's patient; see `imagedata_xr.formats.dicom.like`."""
+        from imagedata_xr.formats.dicom.like import like
+
+        return like(self._image, template, geometry=geometry)
+
     def to_nifti(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write a NIfTI file; see `imagedata_xr.to_nifti`."""
         from imagedata_xr.formats.nifti import to_nifti

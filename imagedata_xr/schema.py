@@ -32,6 +32,7 @@ ACQUISITION: Final = (TIME, TE, TI, FA, B)
 
 FRAME: Final = "frame"
 SERIES: Final = "SeriesInstanceUID"
+STUDY: Final = "StudyInstanceUID"
 ACQUISITION_TIME: Final = "acquisition_time"
 TRIGGER_TIME: Final = "trigger_time"
 SLICE_TIME: Final = "slice_time"
@@ -57,3 +58,5 @@ UNITS_OF: Final = {
 
 ENCODING: Final = "dicom"
 HEADERS: Final = "dicom_headers"
+# Of a series that gave patient and study, and is no source of the values.
+TEMPLATE: Final = "dicom_template"

@@ -48,6 +48,10 @@ def _options(  # noqa: PLR0913 - each option is one thing a user may say
             metavar="DICOM", help="DICOM from which patient, study and equipment are taken."
         ),
     ] = None,
+    geometry: Annotated[
+        str | None,
+        typer.Option(metavar="IN", help="DICOM from which the positions are taken; same shape."),
+    ] = None,
     sernum: Annotated[
         int | None, typer.Option("--sernum", "--senum", metavar="N", help="Series Number.")
     ] = None,
@@ -114,6 +118,7 @@ def _output(given: dict[str, Any], **asked: Any) -> Any:
         sort=asked["sort"],
         overwrite=asked["overwrite"],
         template=asked["template"],
+        geometry=asked["geometry"],
         attributes=attributes,
         dicom={"keep_uid": True} if asked["keep_uid"] else {},
         is_quiet=asked["quiet"],

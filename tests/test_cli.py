@@ -262,7 +262,7 @@ def test_remedies_are_spelled_as_options():
         (["--dtype", "text", "out", "dicom"], 1, "give a type such as uint8"),
         (["--set", "Patient", "out", "dicom"], 1, "give KEYWORD=VALUE"),
         (["--set", "SeriesNumber=x", "out", "dicom"], 1, "SeriesNumber is a number"),
-        (["--SOPClassUID", "Photo", "out", "dicom"], 1, "give a UID, a name of PS3.6"),
+        (["--SOPClassUID", "Photo", "out", "dicom"], 1, "is no class: give a UID"),
         (["--of", "nifti", "--serdes", "new", "out", "dicom"], 1, "only DICOM takes attributes"),
         (["--input_format", "bmp", "out", "dicom"], 1, "give one of dicom, nifti"),
         (["--input_options", "rescale", "out", "dicom"], 1, "give NAME=VALUE"),

@@ -47,6 +47,8 @@ class Output:
         Replace what exists.
     template : str or None
         DICOM from which patient and study are taken.
+    geometry : str or None
+        DICOM from which positions are taken.
     attributes : mapping
         DICOM attributes by keyword.
     dicom : mapping
@@ -62,6 +64,7 @@ class Output:
     sort: str = _SLICE
     overwrite: bool = False
     template: str | None = None
+    geometry: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     dicom: Mapping[str, Any] = field(default_factory=dict)
     is_quiet: bool = False
@@ -119,6 +122,7 @@ def _to_dicom(image: xr.DataArray, place: str, output: Output) -> Any:
         image,
         place,
         template=output.template,
+        geometry=output.geometry,
         overwrite=output.overwrite,
         progress=False if output.is_quiet else None,
         **output.dicom,
@@ -214,7 +218,7 @@ def save(
         others = [dim for dim in image.dims if dim != schema.SLICE]
         image = image.transpose(schema.SLICE, *others)
     for name, form in formats.items():
-        if name != _DICOM and (output.attributes or output.template):
+        if name != _DICOM and (output.attributes or output.template or output.geometry):
             raise OptionError(f"only DICOM takes attributes and a template, {name} does not")
         for kind, part in _parts(image, output, form, name):
             place = _place(part, output, form, name, kind=kind, is_one=is_one)

@@ -11,18 +11,6 @@ if TYPE_CHECKING:
 
 __all__ = ["attributes_of"]
 
-# Storage classes by the names that people give them (PS3.4 B.5).
-_CLASSES: Final = {
-    "MR": "MRImageStorage",
-    "CT": "CTImageStorage",
-    "PT": "PositronEmissionTomographyImageStorage",
-    "PET": "PositronEmissionTomographyImageStorage",
-    "NM": "NuclearMedicineImageStorage",
-    "SC": "SecondaryCaptureImageStorage",
-    "US": "UltrasoundImageStorage",
-    "CR": "ComputedRadiographyImageStorage",
-    "XA": "XRayAngiographicImageStorage",
-}
 _NUMBERS: Final = {"IS": int, "US": int, "SS": int, "UL": int, "SL": int, "FL": float, "FD": float}
 
 
@@ -55,25 +43,10 @@ def attributes_of(  # noqa: PLR0913 - one for each option
         "SeriesDescription": serdes,
         "ImageType": None if imagetype is None else [part.strip() for part in imagetype.split(",")],
         "FrameOfReferenceUID": frame,
-        "SOPClassUID": None if sop_class is None else _class_uid(sop_class),
+        "SOPClassUID": sop_class,
     }
     found = {keyword: value for keyword, value in found.items() if value is not None}
     return found | dict(map(_attribute, others))
-
-
-def _class_uid(name: str) -> str:
-    import pydicom.uid
-
-    if name[:1].isdigit():
-        return name
-    keyword = _CLASSES.get(name.upper(), name)
-    uid = getattr(pydicom.uid, keyword, None)
-    if not isinstance(uid, pydicom.uid.UID):
-        raise OptionError(
-            f"--SOPClassUID {name}: give a UID, a name of PS3.6 such as MRImageStorage, or one of "
-            f"{', '.join(_CLASSES)}"
-        )
-    return str(uid)
 
 
 def _attribute(text: str) -> tuple[str, Any]:

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+from imagedata_xr.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CT", "MR", "PET", "SECONDARY_CAPTURE", "SIXTEEN", "class_of", "complete", "third_value"]
+__all__ = [
+    "CT",
+    "MR",
+    "PET",
+    "SECONDARY_CAPTURE",
+    "SIXTEEN",
+    "class_of",
+    "complete",
+    "modality_of",
+    "named_class",
+    "third_value",
+]
 
 CT: Final = "1.2.840.10008.5.1.4.1.1.2"
 MR: Final = "1.2.840.10008.5.1.4.1.1.4"
@@ -30,7 +44,9 @@ _SINGLE: Final = {
     "1.2.840.10008.5.1.4.1.1.4.3": MR,
     "1.2.840.10008.5.1.4.1.1.4.4": MR,
 }
-_OF_MODALITY: Final = {"CT": CT, "MR": MR}
+_OF_MODALITY: Final = {"CT": CT, "MR": MR, "PT": PET}
+_MODALITY: Final = {kind: modality for modality, kind in _OF_MODALITY.items()}
+_NAMED: Final = {**_OF_MODALITY, "PET": PET, "SC": SECONDARY_CAPTURE, "OT": SECONDARY_CAPTURE}
 
 # Empty where nobody knows them (type 2, PS3.5 7.4.3).
 _EMPTY: Final = (
@@ -71,10 +87,44 @@ def class_of(known: Mapping[str, Any], *, colour: bool) -> str:
         MR and CT have no colours.
     """
     named = str(known.get("SOPClassUID") or "")
-    found = _SINGLE.get(named, named if named in (CT, MR, SECONDARY_CAPTURE) else "")
+    found = _SINGLE.get(named, named if named in (*SIXTEEN, SECONDARY_CAPTURE) else "")
     if not found:
         found = _OF_MODALITY.get(str(known.get("Modality") or ""), SECONDARY_CAPTURE)
-    return SECONDARY_CAPTURE if colour and found in (CT, MR) else found
+    return SECONDARY_CAPTURE if colour and found in SIXTEEN else found
+
+
+def named_class(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return attributes with the class of object that a name stands for.
+
+    Parameters
+    ----------
+    attributes : mapping of str to value
+        ``SOPClassUID`` may be a modality ("MR", "CT", "PT", "SC") or a keyword of PS3.6
+        ("MRImageStorage").
+
+    Raises
+    ------
+    OptionError
+        The name is none of these.
+    """
+    found = dict(attributes)
+    name = found.get("SOPClassUID")
+    if not isinstance(name, str) or not name or name[0].isdigit():
+        return found
+    known = next((uid for uid, facts in UID_dictionary.items() if facts[4] == name), None)
+    found["SOPClassUID"] = _NAMED.get(name.upper(), known)
+    if found["SOPClassUID"] is None:
+        raise OptionError(
+            f"SOPClassUID={name!r} is no class: give a UID, one of {', '.join(_NAMED)}, or a "
+            "keyword such as 'MRImageStorage'"
+        )
+    return found
+
+
+def modality_of(kind: str) -> str:
+    """Return the modality of a class, OT (other) where several are possible."""
+    return _MODALITY.get(kind, "OT")
 
 
 def complete(dataset: Any, *, placed: bool) -> None:

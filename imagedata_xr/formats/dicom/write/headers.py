@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from imagedata_xr import schema
 from imagedata_xr.formats.dicom.write.acquisition import start_of
 from imagedata_xr.formats.dicom.write.classes import (
@@ -13,9 +15,11 @@ from imagedata_xr.formats.dicom.write.classes import (
     SECONDARY_CAPTURE,
     class_of,
     complete,
+    modality_of,
 )
 from imagedata_xr.formats.dicom.write.derived import drop_pixel_facts, keep_common, mark_derived
 from imagedata_xr.formats.dicom.write.multiframe import is_segmentation
+from imagedata_xr.formats.dicom.write.pet import complete_pet
 from imagedata_xr.formats.dicom.write.source_headers import cut_of
 from imagedata_xr.formats.dicom.write.template import header_from_attrs, require_known
 from imagedata_xr.formats.dicom.write.uids import new_uid
@@ -193,6 +197,10 @@ class Headers:
         origin = "" if self.from_source else "; header from the attributes of the array"
         mark_derived(dataset, frames, description + origin)
         complete(dataset, placed=self.layout.grid is not None)
+        if self.sop_class == PET and not self.from_source:
+            number = int(np.ravel_multi_index(index, self.own.shape)) + 1 if index else 1
+            slices = self.layout.image.sizes.get(schema.SLICE, 1)
+            complete_pet(dataset, number=number, slices=slices, given=self.extra)
         return dataset
 
     def _base(self, index: tuple[int, ...], frames: list[Frame]) -> Dataset:
@@ -218,7 +226,8 @@ class Headers:
         if self.layout.grid is not None and "FrameOfReferenceUID" not in base:
             base.FrameOfReferenceUID = self._space
         if not base.get("Modality"):
-            base.Modality = "OT" if self.template is None else self.template.get("Modality", "OT")
+            own = modality_of(self.sop_class)
+            base.Modality = own if self.template is None else self.template.get("Modality", own)
         return base
 
     def put_rescale(self, dataset: Dataset, encoding: Encoding) -> None:

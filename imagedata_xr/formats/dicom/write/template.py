@@ -18,7 +18,17 @@ from imagedata_xr.sources import find_sources
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["apply_template", "header_from_attrs", "require_known", "template_header"]
+__all__ = [
+    "apply_template",
+    "header_from_attrs",
+    "is_general",
+    "is_known",
+    "plain_attributes",
+    "require_known",
+    "template_header",
+    "template_of",
+    "template_store",
+]
 
 # Patient, patient study, general study, general equipment, frame of reference (PS3.3 C.7.1 - C.7.5).
 _GENERAL: Final = (
@@ -48,6 +58,7 @@ _GENERAL: Final = (
     "StudyInstanceUID",
     "StudyTime",
 )
+_OF_PLACE: Final = ("FrameOfReferenceUID", "PositionReferenceIndicator")
 _PATIENT: Final = 0x0010
 _SEVERAL: Final = range(0x00209056, 0x00209530)
 _NOT_COPIED: Final = frozenset(
@@ -74,8 +85,7 @@ def template_header(template: Any) -> Dataset:
     if isinstance(template, xr.Dataset):
         template = template[schema.IMAGE]
     if isinstance(template, xr.DataArray):
-        series = template.coords.get(schema.SERIES)
-        store = None if series is None else series.encoding.get(schema.HEADERS)
+        store = template_store(template)
         if store is not None and len(store):
             found: Dataset = store.dataset(next(iter(store.places)))
             return found
@@ -89,6 +99,78 @@ def template_header(template: Any) -> Dataset:
             dataset: Dataset = header_there.dataset()
             return dataset
     raise NoImagesError(f"template: there is no DICOM file of a patient in {template}")
+
+
+def template_store(template: Any) -> Any:
+    """Return the store of full headers of an array, that of its own template included."""
+    if isinstance(template, xr.DataArray):
+        for name, key in ((schema.SERIES, schema.HEADERS), (schema.STUDY, schema.TEMPLATE)):
+            coord = template.coords.get(name)
+            store = None if coord is None else coord.encoding.get(key)
+            if store is not None:
+                return store
+    return None
+
+
+def template_of(da: xr.DataArray) -> Dataset | None:
+    """
+    Return the header of the template that an array was made like, where its own are not known.
+
+    Raises
+    ------
+    HeaderError
+        The array has frames of another study.
+    """
+    study, series = da.coords.get(schema.STUDY), da.coords.get(schema.SERIES)
+    store = None if study is None else study.encoding.get(schema.TEMPLATE)
+    if store is None:
+        return None
+    header: Dataset = store.dataset(next(iter(store.places)))
+    own = None if series is None else series.encoding.get(schema.HEADERS)
+    if own is None:
+        return header
+    if own.dataset(next(iter(own.places))).get("StudyInstanceUID") != header.get(schema.STUDY):
+        raise HeaderError(
+            "frames of one study were combined with an image that was made like another one "
+            "(.med.like): pass template= to say whose the result is"
+        )
+    return None
+
+
+def is_general(keyword: str) -> bool:
+    """Tell whether an attribute says whose image it is, or by which equipment it was made."""
+    tag = tag_for_keyword(keyword)
+    return keyword in _GENERAL or (tag is not None and tag >> 16 == _PATIENT)
+
+
+def plain_attributes(header: Dataset, *, placed: bool) -> dict[str, Any]:
+    """
+    Return patient, study and equipment of a header as attributes of an array.
+
+    Parameters
+    ----------
+    header : pydicom.Dataset
+    placed : bool
+        The array has a place in the patient, and with it a frame of reference.
+    """
+    found: dict[str, Any] = {}
+    for element in header:
+        simple = element.VR not in ("SQ", "OB", "OW", "UN", "AT")
+        if not (simple and element.keyword and is_general(element.keyword)):
+            continue
+        if not placed and element.keyword in _OF_PLACE:
+            continue
+        several = element.value if element.VM > 1 else [element.value]
+        values = [_plain(element.VR, one) for one in several if one is not None and one != ""]
+        if values:
+            found[element.keyword] = values[0] if len(values) == 1 else values
+    return found
+
+
+def _plain(vr: str, value: Any) -> str | int | float:
+    if vr in ("DS", "FL", "FD"):
+        return float(value)
+    return int(value) if isinstance(value, int) else str(value)
 
 
 def header_from_attrs(attrs: Mapping[Any, Any]) -> Dataset:
@@ -133,7 +215,7 @@ def apply_template(dataset: Any, template: Dataset, *, placed: bool) -> None:
     for tag in copied:
         dataset.add(template[tag])
     for keyword in _GENERAL:
-        if not placed and keyword in ("FrameOfReferenceUID", "PositionReferenceIndicator"):
+        if not placed and keyword in _OF_PLACE:
             continue
         if keyword == "Modality" and keyword in dataset:
             continue

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from pydicom import config
 
 from imagedata_xr.errors import OptionError
+from imagedata_xr.formats.dicom.like import geometry_image, take_geometry
+from imagedata_xr.formats.dicom.write.classes import named_class
 from imagedata_xr.formats.dicom.write.keywords import elements
 from imagedata_xr.formats.dicom.write.layout import layout_of
 from imagedata_xr.formats.dicom.write.series import Wish, write_series
 from imagedata_xr.formats.dicom.write.target import OURS
-from imagedata_xr.formats.dicom.write.template import template_header
+from imagedata_xr.formats.dicom.write.template import template_header, template_of
 from imagedata_xr.formats.dicom.write.values import stored_type
 from imagedata_xr.targets import complete_folder, place_of
 
@@ -30,6 +32,7 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     target: str | os.PathLike[str],
     *,
     template: Any = None,
+    geometry: Any = None,
     keep_uid: bool = False,
     overwrite: bool = False,
     pixel: DTypeLike | None = None,
@@ -77,7 +80,10 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         a folder file by file.
     template : DataArray, path or URL, optional
         DICOM from which patient, study, equipment and frame of reference are taken, in place of
-        those of the array.
+        those of the array. Without it, an array that was made `like` another has its template.
+    geometry : bool, DataArray, path or URL, optional
+        True: the positions are those of the template; an image: those of that image. Shapes must
+        agree, and positions too where the array has its own.
     keep_uid : bool
         Write the same instances, with their UIDs and Instance Numbers: only where neither pixels
         nor positions have changed.
@@ -91,7 +97,8 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         Progress bar; by default where a person is looking.
     **attributes
         DICOM attributes by keyword, for all files, e.g. ``SeriesDescription="ADC"``; None leaves
-        one out.
+        one out. Without a source, ``Modality`` or ``SOPClassUID`` chooses the class of object:
+        ``SOPClassUID="MR"``, ``"CT"``, ``"PT"`` or ``"SC"`` (Secondary Capture, the default).
 
     Returns
     -------
@@ -104,6 +111,8 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         An argument means nothing: an unknown keyword, or complex values.
     GeometryError
         The place of the image in the patient is gone.
+    GridMismatchError
+        The image is not on the grid of `geometry`.
     HeaderError
         Nobody knows the patient, or the frames belong to several studies.
     WriteError
@@ -118,8 +127,13 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     if keep_uid and template is not None:
         raise OptionError("keep_uid: with another patient or study they are other instances")
     stored_type(pixel)
+    placing = geometry_image(geometry, template)
+    if placing is not None:
+        da = take_geometry(da, placing)
+        if geometry is not True and "FrameOfReferenceUID" in placing.attrs:
+            attributes = {"FrameOfReferenceUID": placing.attrs["FrameOfReferenceUID"], **attributes}
     wish = Wish(
-        extra=elements(attributes),
+        extra=elements(named_class(attributes)),
         template=None,
         keep_uid=keep_uid,
         pixel=pixel,
@@ -131,7 +145,6 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         config.disable_value_validation(),
     ):
         layout = layout_of(da)
-        if template is not None:
-            wish.template = template_header(template)
+        wish.template = template_of(da) if template is None else template_header(template)
         write_series(layout, wish, folder)
     return place_of(target)
