@@ -80,6 +80,13 @@ def _options(  # noqa: PLR0913 - each option is one thing a user may say
     keep_uid: Annotated[
         bool, typer.Option("--keep-uid", help="Write the same instances: only of unchanged images.")
     ] = False,
+    syntax: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SYNTAX",
+            help="Of DICOM files: explicit, implicit, rle, jpegls, jpeg2000 or htj2k (no loss).",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -120,6 +127,6 @@ def _output(given: dict[str, Any], **asked: Any) -> Any:
         template=asked["template"],
         geometry=asked["geometry"],
         attributes=attributes,
-        dicom={"keep_uid": True} if asked["keep_uid"] else {},
+        dicom={name: asked[name] for name in ("keep_uid", "syntax") if asked[name]},
         is_quiet=asked["quiet"],
     )

@@ -10,6 +10,7 @@ from pydicom.dataset import FileMetaDataset
 
 from imagedata_xr import schema
 from imagedata_xr.errors import GeometryError
+from imagedata_xr.formats.dicom.write.compress import NATIVE, compress
 from imagedata_xr.formats.dicom.write.numbers import decimal
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ IMPLEMENTATION: Final = "IMAGEDATA_XR"
 # Overlays, curves: they are drawn on the rows and columns of the source.
 DRAWN: Final = (0x5000, 0x6000)
 WORDS: Final = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
-NATIVE: Final = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 
 
 def put_geometry(dataset: Any, layout: Layout, place: int) -> None:
@@ -132,16 +132,25 @@ def drop_drawn(dataset: Any) -> None:
         del dataset[tag]
 
 
-def save(dataset: Any, path: Path) -> None:
+def save(dataset: Any, path: Path, *, syntax: str | None = None) -> None:
     """
     Write an instance to a file (PS3.10 7.1).
 
-    Implicit little endian stays so, with private elements as they are; everything else is written
-    in explicit little endian.
+    Without a `syntax`, implicit little endian stays so, with private elements as they are;
+    everything else is written in explicit little endian.
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+        With native pixels.
+    path : pathlib.Path
+    syntax : str, optional
+        UID of the transfer syntax.
     """
     if getattr(dataset, "original_encoding", (None, None))[1] is False:
         dataset = _little_endian(dataset)
     former = getattr(dataset, "file_meta", None)
+    wanted = syntax
     syntax = None if former is None else former.get("TransferSyntaxUID")
     if syntax is None and getattr(dataset, "original_encoding", (None, None))[0]:
         syntax = NATIVE[0]
@@ -149,11 +158,14 @@ def save(dataset: Any, path: Path) -> None:
     meta.FileMetaInformationVersion = b"\0\1"
     meta.MediaStorageSOPClassUID = uid.UID(dataset.SOPClassUID)
     meta.MediaStorageSOPInstanceUID = uid.UID(dataset.SOPInstanceUID)
-    meta.TransferSyntaxUID = uid.UID(syntax if syntax in NATIVE else NATIVE[1])
+    native = wanted if wanted in NATIVE else NATIVE[1] if wanted else syntax
+    meta.TransferSyntaxUID = uid.UID(native if native in NATIVE else NATIVE[1])
     meta.ImplementationClassUID = uid.PYDICOM_IMPLEMENTATION_UID
     meta.ImplementationVersionName = IMPLEMENTATION
     dataset.file_meta = meta
     dataset.preamble = b"\0" * 128
+    if wanted is not None and wanted not in NATIVE:
+        compress(dataset, wanted)
     dataset.save_as(path, enforce_file_format=True)
 
 

@@ -60,6 +60,8 @@ class Wish:
     keep_uid : bool
     pixel : dtype-like or None
     progress : bool or None
+    syntax : str or None
+        UID of the transfer syntax; None for that of the source, native.
     """
 
     extra: list[DataElement]
@@ -67,6 +69,7 @@ class Wish:
     keep_uid: bool
     pixel: DTypeLike | None
     progress: bool | None
+    syntax: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -108,7 +111,8 @@ class _Series:
             else:
                 dataset.add(element)
         self._check_study(dataset)
-        save(dataset, self.folder / file_name(number, self.count))
+        path = self.folder / file_name(number, self.count)
+        save(dataset, path, syntax=self.wish.syntax)
 
     def _check_study(self, dataset: Dataset) -> None:
         known = (str(dataset.get("PatientID")), str(dataset.get("StudyInstanceUID")))

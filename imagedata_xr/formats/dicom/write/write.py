@@ -9,6 +9,7 @@ from pydicom import config
 from imagedata_xr.errors import OptionError
 from imagedata_xr.formats.dicom.like import geometry_image, take_geometry
 from imagedata_xr.formats.dicom.write.classes import named_class
+from imagedata_xr.formats.dicom.write.compress import syntax_of
 from imagedata_xr.formats.dicom.write.keywords import elements
 from imagedata_xr.formats.dicom.write.layout import layout_of
 from imagedata_xr.formats.dicom.write.series import Wish, write_series
@@ -36,6 +37,7 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     keep_uid: bool = False,
     overwrite: bool = False,
     pixel: DTypeLike | None = None,
+    syntax: str | None = None,
     progress: bool | None = None,
     **attributes: Any,
 ) -> Path | str:
@@ -66,8 +68,8 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     where the header says otherwise. The order of the files, and of Instance Numbers, is that of
     the array: its last dimension before the rows runs fastest.
 
-    Files are native, in the implicit or explicit little endian of their source, or explicit
-    little endian. The target appears complete or not at all. Lazy arrays are read frame by
+    Without `syntax`, files are native, in the implicit or explicit little endian of their source,
+    or explicit little endian. The target appears complete or not at all. Lazy arrays are read frame by
     frame, Dask arrays chunk by chunk; where values are computed or rescaled, twice.
 
     Parameters
@@ -93,6 +95,10 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     pixel : dtype-like, optional
         Type of the stored integers of a derived series, 8, 16 or 32 bits. By default that of the
         array, or the 16 bits that fit.
+    syntax : str, optional
+        Transfer syntax: ``explicit`` or ``implicit``, or, compressed without loss, ``rle``,
+        ``jpegls``, ``jpeg2000`` or ``htj2k``; a UID of one of these. Every compressed frame is
+        decoded again and compared. By default, native.
     progress : bool, optional
         Progress bar; by default where a person is looking.
     **attributes
@@ -117,7 +123,9 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         Nobody knows the patient, or the frames belong to several studies.
     WriteError
         The target is not free, values are not finite, `keep_uid` cannot be held, or the disk
-        refuses.
+        refuses; or `syntax` has no place for the pixels.
+    MissingDependencyError
+        An encoder is not installed.
 
     Warns
     -----
@@ -138,6 +146,7 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         keep_uid=keep_uid,
         pixel=pixel,
         progress=progress,
+        syntax=syntax_of(syntax),
     )
     # Headers of sources are passed on as they are, also where values break the rules of their VR.
     with (
