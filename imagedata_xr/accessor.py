@@ -192,6 +192,12 @@ class Med:
 
         return to_numpy_affine(self._image, space=space)
 
+    def hv(self, **options: Any) -> Any:
+        """Return the image as HoloViews, in mm; see `imagedata_xr.viewer.hv_image`."""
+        from imagedata_xr.viewer import hv_image
+
+        return hv_image(self._image, **options)
+
     def to_dicom(self, target: str | os.PathLike[str], **options: Any) -> Path | str:
         """Write a folder of DICOM files; see `imagedata_xr.formats.dicom.write.to_dicom`."""
         from imagedata_xr.formats.dicom.write import to_dicom

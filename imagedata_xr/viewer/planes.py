@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-import xarray as xr
 
 from imagedata_xr import schema
 from imagedata_xr.errors import GeometryError, OptionError
@@ -21,6 +20,7 @@ from imagedata_xr.geometry import EVEN_FLOOR, EVEN_TOLERANCE
 from imagedata_xr.index import grid_of
 
 if TYPE_CHECKING:
+    import xarray as xr
     from numpy.typing import NDArray
 
     Floats: TypeAlias = NDArray[np.floating]
@@ -230,7 +230,7 @@ def _geometry(image: xr.DataArray) -> tuple[tuple[Floats, Floats, Floats], Float
     except GeometryError:
         s, r, c = (np.arange(image.sizes[name], dtype=np.float64) for name in schema.SPATIAL)
         return (s, r, c), None
-    s, r, c = (axis.values for axis in grid.axes)
+    s, r, c = (np.asarray(axis.values, dtype=np.float64) for axis in grid.axes)
     return (s, r, c), grid.directions
 
 
