@@ -80,6 +80,9 @@ def _options(  # noqa: PLR0913 - each option is one thing a user may say
     keep_uid: Annotated[
         bool, typer.Option("--keep-uid", help="Write the same instances: only of unchanged images.")
     ] = False,
+    multiframe: Annotated[
+        bool, typer.Option("--multiframe", help="One DICOM file with all frames (MR, CT, PET).")
+    ] = False,
     syntax: Annotated[
         str | None,
         typer.Option(
@@ -127,6 +130,6 @@ def _output(given: dict[str, Any], **asked: Any) -> Any:
         template=asked["template"],
         geometry=asked["geometry"],
         attributes=attributes,
-        dicom={name: asked[name] for name in ("keep_uid", "syntax") if asked[name]},
+        dicom={name: asked[name] for name in ("keep_uid", "multiframe", "syntax") if asked[name]},
         is_quiet=asked["quiet"],
     )

@@ -81,7 +81,8 @@ _DYNAMIC_BEGIN = 0x200510A0
 _TIME_OFFSET = "TemporalPositionTimeOffset"
 _FRAME_NUMBER = "FrameNumber"
 _B, _BVEC, _COMPONENT = "DiffusionBValue", "DiffusionGradientOrientation", "ComplexImageComponent"
-_DERIVED = frozenset({_B, _BVEC, _COMPONENT})
+_LABEL = "ASLContext"
+_DERIVED = frozenset({_B, _BVEC, _COMPONENT, _LABEL})
 # Segmentations (bits, or labels) are no images of measured values.
 _SEGMENTATIONS = {
     "1.2.840.10008.5.1.4.1.1.66.4": "Segmentation Storage",
@@ -185,7 +186,12 @@ class EnhancedValues(KeywordValues):
         if self._derived is None:
             reader = _FrameReader(self)
             b, direction = vendors.diffusion(reader)
-            self._derived = {_B: b, _BVEC: direction, _COMPONENT: vendors.component(reader)}
+            self._derived = {
+                _B: b,
+                _BVEC: direction,
+                _COMPONENT: vendors.component(reader),
+                _LABEL: vendors.label(reader),
+            }
         return self._derived
 
     def __iter__(self) -> Iterator[str]:

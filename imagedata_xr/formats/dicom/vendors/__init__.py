@@ -165,9 +165,16 @@ def component(header: Readable) -> str | None:
     return next((_LETTERS[kind] for kind in kinds if kind in _LETTERS), None)
 
 
+def term_of(component: str) -> str:
+    """Return the value of Image Type that names a map; the inverse of `component`."""
+    name = next((term for term, found in _MAPS.items() if found == component), component)
+    return name.upper().replace(" ", "_")[:16]
+
+
 def label(header: Readable) -> str | None:
-    """Return "label" or "control" of an arterial spin labelling image, or None."""
-    return philips.label(header)
+    """Return "label", "control" or another context of arterial spin labelling, or None."""
+    standard = header.get("ASLContext")
+    return standard.lower() if isinstance(standard, str) else philips.label(header)
 
 
 def coil(header: Readable) -> str | None:

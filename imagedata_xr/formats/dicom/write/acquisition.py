@@ -95,7 +95,8 @@ class Acquisition:
         for name, column in self.columns.items():
             keyword = TEXTS.get(name, name)
             if frame is None and tag_for_keyword(keyword) and keyword not in ImageSets:
-                (element,) = elements({keyword: _plain(keyword, column[index].item())})
+                value = _plain(keyword, column[index].item())
+                (element,) = elements({keyword: value.upper() if name == schema.LABEL else value})
                 dataset.add(element)
 
     def _value(self, name: str, index: tuple[int, ...]) -> float | None:

@@ -10,10 +10,11 @@ from imagedata_xr.errors import OptionError
 from imagedata_xr.formats.dicom.like import geometry_image, take_geometry
 from imagedata_xr.formats.dicom.write.classes import named_class
 from imagedata_xr.formats.dicom.write.compress import syntax_of
+from imagedata_xr.formats.dicom.write.enhanced import join, require_highdicom
 from imagedata_xr.formats.dicom.write.keywords import elements
 from imagedata_xr.formats.dicom.write.layout import layout_of
 from imagedata_xr.formats.dicom.write.series import Wish, write_series
-from imagedata_xr.formats.dicom.write.target import OURS
+from imagedata_xr.formats.dicom.write.target import OURS, file_name
 from imagedata_xr.formats.dicom.write.template import template_header, template_of
 from imagedata_xr.formats.dicom.write.values import stored_type
 from imagedata_xr.targets import complete_folder, place_of
@@ -37,6 +38,7 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     keep_uid: bool = False,
     overwrite: bool = False,
     pixel: DTypeLike | None = None,
+    multiframe: bool = False,
     syntax: str | None = None,
     progress: bool | None = None,
     **attributes: Any,
@@ -95,6 +97,9 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     pixel : dtype-like, optional
         Type of the stored integers of a derived series, 8, 16 or 32 bits. By default that of the
         array, or the 16 bits that fit.
+    multiframe : bool
+        Write one instance with all frames: legacy converted enhanced MR, CT or PET. It holds all
+        that the single images say, in functional groups. All pixels are in memory at once.
     syntax : str, optional
         Transfer syntax: ``explicit`` or ``implicit``, or, compressed without loss, ``rle``,
         ``jpegls``, ``jpeg2000`` or ``htj2k``; a UID of one of these. Every compressed frame is
@@ -134,6 +139,10 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     """
     if keep_uid and template is not None:
         raise OptionError("keep_uid: with another patient or study they are other instances")
+    if multiframe:
+        require_highdicom()
+        if keep_uid:
+            raise OptionError("keep_uid: one multi-frame instance is none of the source's")
     stored_type(pixel)
     placing = geometry_image(geometry, template)
     if placing is not None:
@@ -146,7 +155,7 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         keep_uid=keep_uid,
         pixel=pixel,
         progress=progress,
-        syntax=syntax_of(syntax),
+        syntax=syntax_of("explicit" if multiframe else syntax),
     )
     # Headers of sources are passed on as they are, also where values break the rules of their VR.
     with (
@@ -156,4 +165,6 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         layout = layout_of(da)
         wish.template = template_of(da) if template is None else template_header(template)
         write_series(layout, wish, folder)
+        if multiframe:
+            join(folder, file_name(1, 1), layout, syntax=syntax_of(syntax))
     return place_of(target)
