@@ -160,7 +160,7 @@ def test_values_of_the_rarer_groups():
     values = read(dataset)[1].values
     assert values["TriggerTime"] == 123.5
     assert values["TemporalPositionTimeOffset"] == 4.5
-    assert values["ASLContext"] == "LABEL"
+    assert values["ASLContext"] == "label"
     assert values["InversionTime"] == 250
     assert values["ImageType"] == ("ORIGINAL", "PRIMARY", "VOLUME", "NONE")
     assert values["SOPInstanceUID"] == dataset.SOPInstanceUID
