@@ -166,6 +166,30 @@ class Med:
 
         return like(self._image, template, geometry=geometry)
 
+    def resample_like(self, other: xr.DataArray | xr.Dataset, **options: Any) -> xr.DataArray:
+        """Return the image on another one's grid; see `imagedata_xr.resampling.resample_like`."""
+        from imagedata_xr.resampling import resample_like
+
+        return resample_like(self._image, other, **options)
+
+    def resample(self, spacing: Any = None, **options: Any) -> xr.DataArray:
+        """Return the image evenly spaced, in mm; see `imagedata_xr.resampling.resample`."""
+        from imagedata_xr.resampling import resample
+
+        return resample(self._image, spacing, **options)
+
+    def reorient(self, orientation: str) -> xr.DataArray:
+        """Return the voxels in another order; see `imagedata_xr.resampling.reorient`."""
+        from imagedata_xr.resampling import reorient
+
+        return reorient(self._image, orientation)
+
+    def align(self, other: xr.DataArray | xr.Dataset, **options: Any) -> xr.DataArray:
+        """Return the image on another one's coordinates; see `imagedata_xr.resampling.align`."""
+        from imagedata_xr.resampling import align
+
+        return align(self._image, other, **options)
+
     def to_nifti(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write a NIfTI file; see `imagedata_xr.to_nifti`."""
         from imagedata_xr.formats.nifti import to_nifti

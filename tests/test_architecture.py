@@ -27,7 +27,7 @@ LEVELS = (
     ("dataset", "provenance", "stored"),
     ("construct",),
     ("formats",),
-    ("writing", "roi", "suv"),
+    ("writing", "roi", "suv", "resampling"),
     ("viewer",),
     ("accessor", "testing"),
     ("cli",),

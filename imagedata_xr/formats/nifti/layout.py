@@ -167,7 +167,7 @@ def _affine(da: xr.DataArray) -> NDArray[np.float64]:
                     f"{error}. Say it: da[{name!r}].attrs[{SPACING!r}] = 5.0, for 5 mm"
                 ) from error
         raise GeometryError(
-            f"{error}. NIfTI describes only evenly spaced voxels: resample first (interp), or "
+            f"{error}. NIfTI describes only evenly spaced voxels: resample first, da.med.resample(), or "
             "write a regular part (isel)"
         ) from error
 
