@@ -55,7 +55,13 @@ _LAZY = {
 }
 
 
+# Parts that are used under their own name: imagedata_xr.roi.mask(...).
+_PARTS = ("display", "resampling", "roi")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _PARTS:
+        return import_module(f"{__name__}.{name}")
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     if name == "__version__":

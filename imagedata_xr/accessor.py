@@ -190,6 +190,18 @@ class Med:
 
         return align(self._image, other, **options)
 
+    def to_rgb(self, **options: Any) -> xr.DataArray:
+        """Return the image in colours; see `imagedata_xr.display.to_rgb`."""
+        from imagedata_xr.display import to_rgb
+
+        return to_rgb(self._image, **options)
+
+    def overlay(self, over: xr.DataArray, **options: Any) -> xr.DataArray:
+        """Return the image with a mask or map over it; see `imagedata_xr.display.overlay`."""
+        from imagedata_xr.display import overlay
+
+        return overlay(self._image, over, **options)
+
     def to_nifti(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write a NIfTI file; see `imagedata_xr.to_nifti`."""
         from imagedata_xr.formats.nifti import to_nifti

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from imagedata_xr import roi
 from imagedata_xr.geometry import grid_from_affine
 from imagedata_xr.index import position_coords
 from imagedata_xr.testing.placement import cosines
@@ -36,3 +37,13 @@ def star(rng, center, radius, points):
     angle = np.sort(rng.uniform(0, 2 * np.pi, points))
     far = radius * rng.uniform(0.3, 1, points)
     return center[0] + far * np.sin(angle), center[1] + far * np.cos(angle)
+
+
+def box(like, slice_, rows, columns):
+    """Return a rectangle around the voxels of one slice, whose indices are given as (from, to)."""
+    ends = {}
+    for name, (low, high) in {"row": rows, "column": columns}.items():
+        step = abs(float(like[name][1] - like[name][0]))
+        pair = sorted([float(like[name][low]), float(like[name][high - 1])])
+        ends[name] = (pair[0] - step / 2, pair[1] + step / 2)
+    return roi.rectangle(like, slice=float(like.slice[slice_]), **ends)

@@ -27,7 +27,7 @@ LEVELS = (
     ("dataset", "provenance", "stored"),
     ("construct",),
     ("formats",),
-    ("writing", "roi", "suv", "resampling"),
+    ("writing", "roi", "suv", "resampling", "display"),
     ("viewer",),
     ("accessor", "testing"),
     ("cli",),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagedata_xr import schema
+from imagedata_xr.display import windows
 from imagedata_xr.errors import OptionError
-from imagedata_xr.viewer import windows
 from imagedata_xr.viewer.loading import holoviews
 from imagedata_xr.viewer.planes import scene
 from imagedata_xr.viewer.slices import SliceSource

@@ -1,0 +1,187 @@
+"""Masks, label maps and parametric maps over images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import xarray as xr
+
+from imagedata_xr import schema
+from imagedata_xr.display.colormaps import LABEL_COLORS, colormap_table, rgb_of
+from imagedata_xr.display.rgb import labelled, to_rgb
+from imagedata_xr.display.windows import window_of
+from imagedata_xr.errors import GridMismatchError, OptionError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["label_colours", "on_image", "overlay"]
+
+RED: Final = "#ff0000"
+NUMBERS: Final = "SegmentNumber"
+COLORS: Final = "SegmentColor"
+REMEDY: Final = "over.med.resample_like(image) takes it there"
+# Of the voxel size, as the index has it.
+SAME_PLACE: Final = 0.01
+
+
+def overlay(  # noqa: PLR0913 - each says one thing about the two layers
+    da: xr.DataArray,
+    over: xr.DataArray,
+    *,
+    alpha: float = 0.5,
+    colormap: Any = None,
+    threshold: float | None = None,
+    window: Any = None,
+    over_window: Any = None,
+) -> xr.DataArray:
+    """
+    Return an image in colours with a mask, label map or parametric map over it.
+
+    Parameters
+    ----------
+    da : DataArray
+        Grey values, or colours.
+    over : DataArray
+        Bool: where it is true is coloured. Integers: a label map; 0 is transparent. Floating point:
+        a map; NaN is transparent. On voxels of the image: a part of them will do, the rest is
+        transparent; one of all time points serves all of them.
+    alpha : float
+        0 (nothing is seen of `over`) to 1 (nothing is seen of the image beneath).
+    colormap : str or array_like, optional
+        Of masks, the colour: red by default. Of label maps, a mapping of number to ``#rrggbb``; by
+        default their own ``SegmentColor``, or colours that most people can tell apart. Of maps, as
+        in `to_rgb`; ``"hot"`` by default.
+    threshold : float, optional
+        Values of a map below it are transparent.
+    window : optional
+        Of the image; see `to_rgb`.
+    over_window : optional
+        Of the map; 1st to 99th percentile of what is shown by default.
+
+    Returns
+    -------
+    DataArray
+        uint8, with a last dimension ``rgb``. Dask arrays stay lazy.
+
+    Raises
+    ------
+    GridMismatchError
+        `over` lies on other voxels.
+    OptionError
+        An argument means nothing.
+    """
+    if not (np.ndim(alpha) == 0 and 0 <= alpha <= 1):
+        raise OptionError(f"alpha={alpha!r}: give a number from 0 to 1")
+    if schema.RGB in over.dims or over.dtype.kind not in "biuf":
+        raise OptionError("an overlay is a mask, a label map or a map of real values, no colours")
+    base = to_rgb(da, window=window)
+    if base.dtype != np.uint8:
+        raise OptionError(f"colours of type {base.dtype}: convert them to uint8 first")
+    base = base.isel({schema.RGB: slice(3)})
+    placed = on_image(over, da)
+    color, shown = _painted(placed, colormap, threshold, over_window)
+    weight = shown.astype(np.float32) * np.float32(alpha)
+    made: xr.DataArray = xr.apply_ufunc(
+        _blended, base, color, weight, dask="parallelized", output_dtypes=[np.uint8]
+    )
+    made = made.transpose(*base.dims).rename(da.name)
+    made.attrs = dict(base.attrs)
+    return made
+
+
+def on_image(over: xr.DataArray, da: xr.DataArray) -> xr.DataArray:
+    """
+    Return an overlay on all voxels of an image: False, 0 or NaN where it has none.
+
+    Parameters
+    ----------
+    over, da : DataArray
+
+    Raises
+    ------
+    GridMismatchError
+        It has other dimensions, or lies elsewhere.
+    """
+    strange = [name for name in over.dims if name not in da.dims]
+    if strange:
+        raise GridMismatchError(
+            f"the overlay has the dimensions {list(over.dims)}, the image {list(da.dims)}: take "
+            f"one, e.g. isel({strange[0]}=0)"
+        )
+    for name in schema.SPATIAL:
+        if name in da.dims and name not in over.dims and da.sizes[name] > 1:
+            raise GridMismatchError(
+                f"the overlay has no dimension {name!r}, the image has: {REMEDY}"
+            )
+        if name in da.dims or not (name in da.coords and name in over.coords):
+            continue
+        apart = abs(float(da.coords[name]) - float(over.coords[name]))
+        size = float(da.coords[name].attrs.get(schema.SPACING, 1.0))
+        if apart > SAME_PLACE * size:
+            raise GridMismatchError(
+                f"the overlay lies {apart:g} mm beside the image along {name!r}: {REMEDY}"
+            )
+    kept = over.drop_vars([name for name in over.coords if name not in over.dims])
+    for dim in over.dims:
+        if dim not in over.coords and over.sizes[dim] != da.sizes[dim]:
+            raise GridMismatchError(
+                f"the overlay has {over.sizes[dim]} positions along {dim!r}, the image "
+                f"{da.sizes[dim]}, and none says where they are"
+            )
+    fill: Any = np.nan if over.dtype.kind == "f" else np.zeros((), over.dtype)[()]
+    others = [name for name in da.coords if name not in over.dims]
+    target = da.coords.to_dataset().drop_vars(others)
+    found: xr.DataArray = kept.reindex_like(target, fill_value=fill)
+    return found
+
+
+def label_colours(over: xr.DataArray, colormap: Any = None) -> dict[int, tuple[int, int, int]]:
+    """Return the colour of each structure that a label map names or that somebody gave."""
+    if colormap is not None:
+        try:
+            return {int(k): rgb_of(v) for k, v in dict(colormap).items()}
+        except (TypeError, ValueError) as error:
+            raise OptionError(
+                f"colormap={colormap!r}: for a label map give {{number: '#rrggbb'}}"
+            ) from error
+    numbers, colors = (np.atleast_1d(over.attrs.get(k, [])).tolist() for k in (NUMBERS, COLORS))
+    return {int(n): rgb_of(c) for n, c in zip(numbers, colors, strict=False)}
+
+
+def _painted(
+    over: xr.DataArray, colormap: Any, threshold: float | None, window: Any
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return the colours, and where they are seen."""
+    if over.dtype.kind == "f":
+        shown = over.notnull() if threshold is None else over >= threshold
+        seen = over.where(shown)
+        chosen = window_of(seen, "percentiles" if window is None else window)
+        return to_rgb(seen, colormap="hot" if colormap is None else colormap, window=chosen), shown
+    if threshold is not None:
+        raise OptionError("threshold is for maps of values: this is a mask or a label map")
+    if over.dtype.kind == "b":
+        table = colormap_table(RED if colormap is None else colormap)
+        color = xr.DataArray(
+            table[-1], dims=schema.RGB, coords={schema.RGB: list(schema.RGB_LABELS)}
+        )
+        return color, over
+    return _label_map(over, label_colours(over, colormap)), over > 0
+
+
+def _label_map(over: xr.DataArray, own: dict[int, tuple[int, int, int]]) -> xr.DataArray:
+    usual = np.array([rgb_of(color) for color in LABEL_COLORS], dtype=np.uint8)
+
+    def paint(values: NDArray[Any]) -> NDArray[np.uint8]:
+        found = usual[(values.astype(np.intp) - 1) % len(usual)]
+        for number, color in own.items():
+            found[values == number] = color
+        return np.asarray(found)
+
+    return labelled(over, paint)
+
+
+def _blended(base: NDArray[Any], color: NDArray[Any], weight: NDArray[Any]) -> NDArray[np.uint8]:
+    mixed = base + weight * (color.astype(np.float32) - base)
+    return np.asarray(np.rint(mixed), dtype=np.uint8)
