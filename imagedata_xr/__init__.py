@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.write import to_dicom
     from imagedata_xr.formats.itk import from_sitk, to_itk
     from imagedata_xr.formats.nifti import to_nifti
+    from imagedata_xr.viewer import get_roi, view
 
 __all__ = [
     "AxisIndex",
@@ -40,18 +41,22 @@ __all__ = [
     "errors",
     "from_array",
     "from_sitk",
+    "get_roi",
     "to_dicom",
     "to_itk",
     "to_nifti",
+    "view",
 ]
 
 # Writers need more than xarray, so they are imported when they are first asked for.
 _LAZY = {
     "from_array": "imagedata_xr.construct",
     "from_sitk": "imagedata_xr.formats.itk",
+    "get_roi": "imagedata_xr.viewer",
     "to_dicom": "imagedata_xr.formats.dicom.write",
     "to_itk": "imagedata_xr.formats.itk",
     "to_nifti": "imagedata_xr.formats.nifti",
+    "view": "imagedata_xr.viewer",
 }
 
 

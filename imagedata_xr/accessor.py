@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from imagedata_xr.construct import Space
     from imagedata_xr.geometry import Grid
+    from imagedata_xr.viewer.viewer import Viewer
 
 __all__ = ["Med"]
 
@@ -233,6 +234,12 @@ class Med:
         from imagedata_xr.viewer import hv_image
 
         return hv_image(self._image, **options)
+
+    def view(self, **options: Any) -> Viewer:
+        """Return the image in a viewer, to look at and draw in; see `imagedata_xr.view`."""
+        from imagedata_xr.viewer import view
+
+        return view(self._image, **options)
 
     def to_dicom(self, target: str | os.PathLike[str], **options: Any) -> Path | str:
         """Write a folder of DICOM files; see `imagedata_xr.formats.dicom.write.to_dicom`."""

@@ -27,12 +27,15 @@ __all__ = ["hv_image", "polygons", "rois_of"]
 
 # Without a pan tool the left button is free. Runs in the browser: no message while dragging.
 DRAG = """
-const w = cm.high - cm.low, c = (cm.high + cm.low) / 2
-if (cb_obj.event_name === 'panstart') { cm.tags = [w, c]; return }
-const [w0, c0] = cm.tags, step = Math.max(w0, span / 100) / 250
-const width = Math.max(w0 + cb_obj.delta_x * step, span * 1e-5)
-const center = c0 - cb_obj.delta_y * step
-cm.setv({low: center - width / 2, high: center + width / 2}, {sync: cb_obj.event_name === 'panend'})
+const name = cb_obj.event_name, w = cm.high - cm.low, c = (cm.high + cm.low) / 2
+if (name === 'panstart') cm.tags = [w, c]
+else if (name === 'panend') cm.setv({low: cm.low, high: cm.high}, {check_eq: false})
+else {
+  const [w0, c0] = cm.tags, step = Math.max(w0, span / 100) / 250
+  const width = Math.max(w0 + cb_obj.delta_x * step, span * 1e-5)
+  const center = c0 - cb_obj.delta_y * step
+  cm.setv({low: center - width / 2, high: center + width / 2}, {sync: false})
+}
 """
 # Of the place under the cursor: index, patient position or value.
 HOVER = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
@@ -83,16 +84,20 @@ def to_rois(
     Return regions in the patient from the records of the browser.
 
     Outlines of one structure, in one family of slices and at one place of the acquisition, are
-    one `Roi`.
+    one `Roi`; of those that were drawn one by one on the same slice, each is a `Roi` of its own,
+    so that where they overlap there is no hole.
     """
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    drawn: Counter[tuple[Any, ...]] = Counter()
     for record in records:
-        frame = record["frame"]
-        key = (record["name"], record["axis"], None if frame is None else tuple(frame))
-        groups.setdefault(key, []).append(record)
+        frame = None if record["frame"] is None else tuple(record["frame"])
+        key = (record["name"], record["axis"], frame)
+        layer = drawn[*key, record["index"]]
+        drawn[*key, record["index"]] += 1
+        groups.setdefault((*key, layer), []).append(record)
     names = list(dict.fromkeys(key[0] for key in groups))
     rois = []
-    for (name, axis, frame), group in groups.items():
+    for (name, axis, frame, _), group in groups.items():
         contours = tuple(
             contour_at(scene, axis, record["index"], xs, ys)
             for record in group

@@ -1,0 +1,144 @@
+"""What the browser is told about a series: places, dimensions, text, windows. Plain values only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imagedata_xr import schema
+from imagedata_xr.viewer import windows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from imagedata_xr.viewer.overlays import Overlay
+    from imagedata_xr.viewer.planes import Lines, Plane, Scene
+
+__all__ = ["describe"]
+
+
+def describe(
+    scene: Scene, picture: NDArray[Any], overlay: Overlay | None, *, phi: bool
+) -> dict[str, Any]:
+    """
+    Return the description of one series.
+
+    Parameters
+    ----------
+    scene : Scene
+    picture : ndarray
+        Any of its pictures.
+    overlay : Overlay or None
+    phi : bool
+        Whether it may say who the patient is.
+
+    Returns
+    -------
+    dict
+        Of numbers, texts, lists and dicts, as JSON has them.
+    """
+    image = scene.image
+    named = [
+        (name, *windows.limits(center, width)) for name, center, width in windows.presets(image)
+    ]
+    low, high = (0.0, 1.0) if scene.colour else windows.percentiles(picture)
+    return {
+        "patient": _patient(scene) if phi else [],
+        "title": _title(scene, phi=phi),
+        "shape": list(scene.shape),
+        "positions": [p.tolist() for p in scene.positions],
+        "directions": None if scene.directions is None else scene.directions.tolist(),
+        "thickness": [_thickness(scene, k) for k in range(3)],
+        "space": _space(scene),
+        "unit": scene.unit,
+        "units": str(image.attrs.get(schema.UNITS, "")),
+        "dims": [_dimension(scene, name) for name in scene.dims],
+        "planes": [_plane(plane) for plane in scene.planes],
+        "colour": scene.colour,
+        "span": max(high - low, 1e-12),
+        "presets": [{"name": n, "low": float(lo), "high": float(hi)} for n, lo, hi in named],
+        "overlay": None if overlay is None else _overlay(overlay),
+    }
+
+
+def _patient(scene: Scene) -> list[str]:
+    attrs = scene.image.attrs
+    lines = [
+        str(attrs.get("PatientName", "")),
+        "  ".join(
+            str(attrs[key]) for key in ("PatientID", "PatientSex", "PatientAge") if key in attrs
+        ),
+        "  ".join(str(attrs[key]) for key in ("StudyDate", "StudyDescription") if key in attrs),
+    ]
+    return [line for line in lines if line.strip()]
+
+
+def _title(scene: Scene, *, phi: bool) -> list[str]:
+    attrs = scene.image.attrs
+    number, text = attrs.get("SeriesNumber"), attrs.get("SeriesDescription", "")
+    first = f"{number}. {text}" if number is not None else str(text)
+    if not phi and number is not None:
+        # Free text may name the patient.
+        first = f"series {number}"
+    elif not phi:
+        first = ""
+    return [line for line in (first, str(attrs.get("Modality", ""))) if line.strip()]
+
+
+def _space(scene: Scene) -> str:
+    """Return which patient space the positions are in; empty without geometry."""
+    if scene.directions is None:
+        return ""
+    return str(scene.image.attrs.get("FrameOfReferenceUID", "patient"))
+
+
+def _thickness(scene: Scene, axis: int) -> float:
+    name = schema.SPATIAL[axis]
+    attrs = scene.image.coords[name].attrs if name in scene.image.coords else {}
+    return float(attrs.get(schema.SPACING, 1.0) or 1.0)
+
+
+def _dimension(scene: Scene, name: str) -> dict[str, Any]:
+    image = scene.image
+    count = image.sizes[name]
+    if name not in image.coords:
+        places = list(range(count))
+        return {"name": name, "unit": "", "labels": [str(k) for k in places], "places": places}
+    values = np.asarray(image.coords[name].values)
+    numeric = values.dtype.kind in "iuf"
+    return {
+        "name": name,
+        "unit": str(image.coords[name].attrs.get(schema.UNITS, "")),
+        "labels": [f"{v:.6g}" if numeric else str(v) for v in values.tolist()],
+        "places": values.astype(float).tolist() if numeric else list(range(count)),
+    }
+
+
+def _plane(plane: Plane) -> dict[str, Any]:
+    return {
+        "through": plane.through,
+        "across": plane.across,
+        "down": plane.down,
+        "columns": _lines(plane.columns),
+        "rows": _lines(plane.rows),
+        "x_range": list(plane.x_range),
+        "y_range": list(plane.y_range),
+        "letters": list(plane.letters),
+    }
+
+
+def _lines(lines: Lines) -> dict[str, Any]:
+    return {"start": lines.start, "step": lines.step, "index": lines.index.tolist()}
+
+
+def _overlay(overlay: Overlay) -> dict[str, Any]:
+    image = overlay.image
+    return {
+        "name": "overlay" if image.name is None else str(image.name),
+        "units": str(image.attrs.get(schema.UNITS, "")),
+        "low": overlay.low,
+        "high": overlay.high,
+        "labels": overlay.labels,
+        "discrete": overlay.discrete,
+    }

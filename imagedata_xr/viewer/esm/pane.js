@@ -1,0 +1,283 @@
+// One picture: a Bokeh figure that HoloViews made, with text and a drawing layer over it.
+
+import { figureOf, pixelsOf, rendererOf, repaint, setQuietly, smoothPainter, swapPixels } from "./bokeh_names.js"
+import { drawLayer } from "./layer.js"
+import { nearest, shortly, toPatient } from "./places.js"
+
+const CORNERS = ["tl", "tr", "bl", "br"]
+const EDGES = ["left", "right", "top", "bottom"]
+
+export function element(tag, className, parent, text = "") {
+  const made = document.createElement(tag)
+  made.className = className
+  // Text of a header is only ever text.
+  made.textContent = text
+  parent?.append(made)
+  return made
+}
+
+export class Pane {
+  constructor(viewer, number, { series, axis }, child, model) {
+    Object.assign(this, { viewer, number, series, axis })
+    this.state = viewer.state
+    this.about = this.state.series[series]
+    this.plane = this.about.planes[axis]
+    this.el = element("div", "pane", null)
+    this.el.dataset.pane = number
+    this.plot = element("div", "plot", this.el)
+    this.plot.append(child)
+    this.canvas = element("canvas", "layer", this.el)
+    this.corners = Object.fromEntries(CORNERS.map((n) => [n, element("div", `text ${n}`, this.el)]))
+    this.letters = EDGES.map((name, k) => {
+      return element("div", `letter ${name}`, this.el, this.plane.letters[k])
+    })
+    this.bar = element("canvas", "colorbar", this.el)
+    this.barHigh = element("div", "bartext high", this.el)
+    this.barLow = element("div", "bartext low", this.el)
+    this.notice = element("div", "notice", this.el)
+    this.figure = figureOf(model)
+    this.image = rendererOf(this.figure, "image")
+    this.overlay = rendererOf(this.figure, "overlay")
+    this.mapper = this.about.colour ? null : this.image.glyph.color_mapper
+    this.zoom = 1
+    this.center = null
+    this.cursor = null
+    this.draft = null
+    this.marks = []
+    this.shown = null
+    this.pending = 0
+    viewer.store.example(series, axis, this.picture())
+    viewer.store.put(this.key(), this.picture())
+    this.observer = new ResizeObserver(() => this.fit())
+    this.observer.observe(this.el)
+  }
+
+  picture() {
+    return { image: pixelsOf(this.image), overlay: this.overlay ? pixelsOf(this.overlay) : null }
+  }
+
+  get index() {
+    return this.state.index[this.series][this.axis]
+  }
+
+  get frame() {
+    return this.state.frame[this.series]
+  }
+
+  key() {
+    return [this.series, this.axis, this.index, ...this.frame].join(":")
+  }
+
+  wanted(dk = 0, step = null) {
+    const frame = [...this.frame]
+    if (step) frame[step[0]] += step[1]
+    const dims = this.about.dims
+    const inside = frame.every((k, d) => k >= 0 && k < dims[d].labels.length)
+    const index = this.index + dk
+    return inside && index >= 0 && index < this.about.shape[this.axis]
+      ? [this.series, this.axis, index, frame]
+      : null
+  }
+
+  // ---- size: the frame fills the pane, ranges give the exact aspect -----------------------
+
+  fit() {
+    const { clientWidth: width, clientHeight: height } = this.el
+    if (!width || !height) return
+    const ratio = window.devicePixelRatio || 1
+    this.canvas.width = Math.round(width * ratio)
+    this.canvas.height = Math.round(height * ratio)
+    this.size = [width, height]
+    setQuietly(this.figure, { width, height })
+    if (!this.smoothing) this.smoothing = smoothPainter(this.figure, this.image, () => this.state.smooth)
+    this.aim()
+  }
+
+  // mm -> screen along one axis: [mm of the middle, mm a pixel with sign]
+  aim() {
+    if (!this.size) return
+    const [width, height] = this.size
+    const { x_range: xr, y_range: yr } = this.plane
+    this.center ??= [(xr[0] + xr[1]) / 2, (yr[0] + yr[1]) / 2]
+    const whole = Math.max(Math.abs(xr[1] - xr[0]) / width, Math.abs(yr[1] - yr[0]) / height)
+    this.scale = whole / this.zoom
+    this.sx = Math.sign(xr[1] - xr[0]) * this.scale
+    this.sy = Math.sign(yr[1] - yr[0]) * this.scale
+    const [cx, cy] = this.center
+    setQuietly(this.figure.x_range, { start: cx - (this.sx * width) / 2, end: cx + (this.sx * width) / 2 })
+    setQuietly(this.figure.y_range, { start: cy - (this.sy * height) / 2, end: cy + (this.sy * height) / 2 })
+    this.draw()
+  }
+
+  toScreen(x, y) {
+    return [this.size[0] / 2 + (x - this.center[0]) / this.sx, this.size[1] / 2 - (y - this.center[1]) / this.sy]
+  }
+
+  toPlane(px, py) {
+    return [this.center[0] + (px - this.size[0] / 2) * this.sx, this.center[1] - (py - this.size[1] / 2) * this.sy]
+  }
+
+  zoomBy(factor, [px, py] = [this.size[0] / 2, this.size[1] / 2]) {
+    const before = this.toPlane(px, py)
+    this.zoom = Math.min(60, Math.max(0.2, this.zoom * factor))
+    this.aim()
+    const after = this.toPlane(px, py)
+    this.center = this.center.map((c, k) => c + before[k] - after[k])
+    this.aim()
+  }
+
+  reset() {
+    this.zoom = 1
+    this.center = null
+    this.aim()
+  }
+
+  // ---- picture -----------------------------------------------------------------------------
+
+  paint() {
+    const found = this.viewer.store.get(this.series, this.axis, this.index, this.frame)
+    if (!found) return false
+    this.shown = this.key()
+    this.notice.textContent = this.state.beyond[this.series] ? "this place lies beyond the series" : ""
+    swapPixels(this.image, found.image)
+    if (this.overlay && found.overlay) swapPixels(this.overlay, found.overlay)
+    return true
+  }
+
+  // Until its picture is here, no other slice's picture may stand under this slice's text.
+  update() {
+    const here = this.paint()
+    if (!here) this.viewer.store.want([this.wanted()])
+    this.plot.style.visibility = here ? "" : "hidden"
+    this.draw()
+  }
+
+  look() {
+    const look = this.state.looks[this.series]
+    if (this.mapper) {
+      const [low, high] = this.state.windows[this.series]
+      const palette = this.viewer.palette(look)
+      if (this.mapper.palette !== palette) setQuietly(this.mapper, { palette })
+      setQuietly(this.mapper, { low, high })
+      this.colorBar(palette, low, high)
+    }
+    if (this.overlay) {
+      const { overlay } = look
+      setQuietly(this.overlay, { visible: overlay.visible })
+      setQuietly(this.overlay.glyph, { global_alpha: { value: overlay.alpha } })
+      setQuietly(this.overlay.glyph.color_mapper, { low: overlay.low, high: overlay.high })
+    }
+    this.draw()
+  }
+
+  colorBar(palette, low, high) {
+    const show = this.viewer.bars && !this.state.hidden
+    for (const part of [this.bar, this.barHigh, this.barLow]) part.style.display = show ? "" : "none"
+    if (!show) return
+    if (this.barOf !== palette) {
+      this.barOf = palette
+      ;[this.bar.width, this.bar.height] = [1, palette.length]
+      const context = this.bar.getContext("2d")
+      palette.forEach((color, k) => {
+        context.fillStyle = typeof color === "string" ? color : `#${color.toString(16).padStart(6, "0")}`
+        context.fillRect(0, palette.length - 1 - k, 1, 1)
+      })
+    }
+    this.barHigh.textContent = `${shortly(high)} ${this.about.units}`
+    this.barLow.textContent = shortly(low)
+  }
+
+  smoothen() {
+    repaint(this.image)
+  }
+
+  // ---- text and drawings, once a screen refresh ---------------------------------------------
+
+  draw() {
+    if (this.pending) return
+    this.pending = requestAnimationFrame(() => {
+      this.pending = 0
+      if (!this.size) return
+      drawLayer(this)
+      this.write()
+    })
+  }
+
+  write() {
+    const hidden = this.state.hidden
+    for (const part of [...Object.values(this.corners), ...this.letters]) part.style.display = hidden ? "none" : ""
+    if (hidden) return
+    const { about, axis } = this
+    this.corners.tl.textContent = about.patient.join("\n")
+    this.corners.tr.textContent = about.title.join("\n")
+    const mm = about.positions[axis][this.index]
+    const lines = [`${["slice", "row", "column"][axis]} ${this.index + 1}/${about.shape[axis]}  ${mm.toFixed(1)} ${about.unit}`]
+    about.dims.forEach((dim, d) => {
+      const k = this.frame[d]
+      lines.push(`${dim.name} ${dim.labels[k]}${dim.unit ? ` ${dim.unit}` : ""}  ${k + 1}/${dim.labels.length}`)
+    })
+    if (this.mapper) {
+      const [low, high] = this.state.windows[this.series]
+      lines.push(`W ${shortly(high - low)}  C ${shortly((high + low) / 2)}`)
+    }
+    this.corners.bl.textContent = lines.join("\n")
+    this.corners.br.textContent = this.readout().join("\n")
+  }
+
+  // Place on the plane -> the voxel there, or null.
+  voxel([x, y]) {
+    const { rows, columns, across, down } = this.plane
+    const [i, j] = [Math.round((y - rows.start) / rows.step), Math.round((x - columns.start) / columns.step)]
+    if (i < 0 || j < 0 || i >= rows.index.length || j >= columns.index.length) return null
+    const index = [0, 0, 0]
+    index[this.axis] = this.index
+    index[across] = columns.index[j]
+    index[down] = rows.index[i]
+    return { index, offset: i * columns.index.length + j, missing: index.some((k) => k < 0) }
+  }
+
+  along([x, y]) {
+    const along = this.state.position(this.series)
+    along[this.plane.across] = x
+    along[this.plane.down] = y
+    return along
+  }
+
+  indexNear(place) {
+    return this.along(place).map((mm, k) => nearest(this.about.positions[k], mm))
+  }
+
+  readout() {
+    if (!this.cursor) return this.marks.length ? [] : []
+    const voxel = this.voxel(this.cursor)
+    if (!voxel) return []
+    if (voxel.missing) return ["no slice here"]
+    const lines = [`[${voxel.index.join(", ")}]`]
+    if (this.about.directions) {
+      const point = toPatient(this.about.directions, this.along(this.cursor))
+      lines.push(`${point.map((mm) => mm.toFixed(1)).join(", ")} mm`)
+    }
+    const found = this.shown === this.key() && this.viewer.store.get(this.series, this.axis, this.index, this.frame)
+    if (found) lines.push(...this.valueText(found, voxel.offset))
+    return lines
+  }
+
+  valueText(found, offset) {
+    const { about } = this
+    if (about.colour) {
+      const rgba = found.image[offset]
+      return [`${rgba & 255}, ${(rgba >> 8) & 255}, ${(rgba >> 16) & 255}`]
+    }
+    const lines = [`${shortly(found.image[offset])} ${about.units}`]
+    if (found.overlay) {
+      const value = found.overlay[offset]
+      lines.push(`${about.overlay.name} ${about.overlay.labels[value] ?? shortly(value)} ${about.overlay.units}`)
+    }
+    return lines
+  }
+
+  close() {
+    this.observer.disconnect()
+    if (this.pending) cancelAnimationFrame(this.pending)
+  }
+}
