@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagedata_xr import schema
-from imagedata_xr.viewer import windows
+from imagedata_xr.display import windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

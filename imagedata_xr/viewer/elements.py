@@ -147,7 +147,7 @@ def hv_image(  # noqa: PLR0913 - each option is one thing that a user may choose
     image: xr.DataArray,
     *,
     plane: str = schema.SLICE,
-    window: tuple[float, float] | None = None,
+    window: Any = None,
     cmap: str = "gray",
     rois: Iterable[Roi] = (),
     orientation: Orientation = "auto",
@@ -165,8 +165,9 @@ def hv_image(  # noqa: PLR0913 - each option is one thing that a user may choose
         Two to six dimensions, and colours. It is read slice by slice.
     plane : {"slice", "row", "column"}
         The dimension that is cut.
-    window : tuple of float, optional
-        Centre and width. Otherwise those of the header, or percentiles of the middle slice.
+    window : (center, width) or str, optional
+        Or a name, as of `display.window_of`. Otherwise that of the header, or percentiles of the
+        middle slice.
     cmap : str
         Colour map of HoloViews.
     rois : iterable of Roi
@@ -199,7 +200,8 @@ def hv_image(  # noqa: PLR0913 - each option is one thing that a user may choose
     picture = source.plane((0,) * len(shown.dims), axis, middle)
     low, high = (0.0, 1.0) if shown.colour else windows.first_limits(image, picture)
     if window is not None:
-        low, high = windows.limits(*window)
+        chosen = windows.window_of(image, window)
+        low, high = chosen.low, chosen.high
     state = _Figure(shown, cut, low, high, high - low, cmap, middle)
 
     def frame(*labels: float) -> Any:

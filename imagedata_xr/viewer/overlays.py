@@ -9,13 +9,14 @@ import numpy as np
 import xarray as xr
 
 from imagedata_xr import schema
+from imagedata_xr.display.colormaps import LABEL_COLORS
+from imagedata_xr.display.windows import percentiles
 from imagedata_xr.errors import GeometryError, GridMismatchError, OptionError
 from imagedata_xr.index import grid_of
 from imagedata_xr.roi.masks import COLORS, LABELS, NUMBERS
-from imagedata_xr.viewer.palettes import LABEL_COLORS, palettes
+from imagedata_xr.viewer.palettes import palette
 from imagedata_xr.viewer.planes import scene
 from imagedata_xr.viewer.slices import SliceSource
-from imagedata_xr.viewer.windows import percentiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,13 +107,13 @@ def overlay_for(found: Any, below: Scene, cmap: str) -> Overlay:
     source = SliceSource(lower)
     discrete = placed.dtype.kind in "bui"
     if discrete:
-        palette, most, labels = _labels(placed)
+        colors, most, labels = _labels(placed)
         return Overlay(
-            placed, source, upper.dims, below.dims, palette, 0.5, most + 0.5, labels, discrete=True
+            placed, source, upper.dims, below.dims, colors, 0.5, most + 0.5, labels, discrete=True
         )
     low, high = percentiles(np.asarray(placed.values), 1, 99.5)
     return Overlay(
-        placed, source, upper.dims, below.dims, palettes()[cmap], low, high, {}, discrete=False
+        placed, source, upper.dims, below.dims, palette(cmap), low, high, {}, discrete=False
     )
 
 

@@ -5,51 +5,33 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from imagedata_xr.viewer.loading import holoviews
+from imagedata_xr.display import colormap_table
+from imagedata_xr.errors import MissingDependencyError
 
-__all__ = ["LABEL_COLORS", "palettes"]
+__all__ = ["palette", "palettes"]
 
-NAMES: Final = (
-    "gray",
-    "inferno",
-    "viridis",
-    "magma",
-    "plasma",
-    "cividis",
-    "turbo",
-    "hot",
-    "coolwarm",
-    "fire",
-)
-# Okabe and Ito, Color Universal Design (2008).
-LABEL_COLORS: Final = (
-    "#e69f00",
-    "#56b4e9",
-    "#009e73",
-    "#f0e442",
-    "#0072b2",
-    "#d55e00",
-    "#cc79a7",
-)
+BOKEH: Final = ("inferno", "viridis", "magma", "plasma", "cividis", "turbo")
+# Of relaxometry: T1 and T2.
+RELAXATION: Final = ("lipari", "navia")
 
 
 @cache
 def palettes() -> dict[str, list[str]]:
-    """Return 256 colours for each name, from the lowest value to the highest."""
-    hv = holoviews()
-    found = {}
-    available = set(hv.plotting.list_cmaps())
-    for name in NAMES:
-        if name in available:
-            colors = hv.plotting.util.process_cmap(name, 256)
-            found[name] = [str(color) for color in colors]
-    try:
-        from cmcrameri import cm
-    except ImportError:
-        return found
-    # Maps of relaxometry: lipari for T1, navia for T2 (Fuderer et al., Magn Reson Med 2025).
-    for name in ("lipari", "navia"):
-        rows = (getattr(cm, name).colors * 255 + 0.5).astype(int).tolist()
-        shades = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in rows]
-        found[name] = [shades[round(k * (len(shades) - 1) / 255)] for k in range(256)]
+    """Return 256 colours for each name that can be chosen, from the lowest value to the highest."""
+    from bokeh import palettes as bokeh
+
+    found = {name: palette(name) for name in ("gray", "hot")}
+    found |= {name: list(getattr(bokeh, f"{name.capitalize()}256")) for name in BOKEH}
+    for name in RELAXATION:
+        try:
+            found[name] = palette(name)
+        except MissingDependencyError:
+            continue
     return found
+
+
+def palette(name: str) -> list[str]:
+    """Return 256 colours; OptionError if there is no such colour map."""
+    if name.capitalize() in {one.capitalize() for one in BOKEH}:
+        return palettes()[name]
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in colormap_table(name).tolist()]

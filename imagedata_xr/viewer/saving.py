@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagedata_xr.errors import MissingDependencyError, OptionError, WriteError
-from imagedata_xr.viewer.palettes import palettes
 
 if TYPE_CHECKING:
     import os
@@ -146,7 +145,7 @@ def _pixels(view: Viewer, series: int, axis: int) -> NDArray[np.uint8]:
     picture = found["image"]
     if shown.scene.colour:
         return np.asarray(picture.view(np.uint8).reshape(*picture.shape, 4)[..., :3])
-    palette = palettes()[look["cmap"]]
+    palette = stage.palettes[look["cmap"]]
     low, high = stage.windows[series]
     pixels = colours(picture, (low, high), palette[::-1] if look["invert"] else palette)
     over = look["overlay"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from imagedata_xr import schema
+from imagedata_xr.display import windows
 from imagedata_xr.errors import OptionError
-from imagedata_xr.viewer import windows
 from imagedata_xr.viewer.about import describe
 from imagedata_xr.viewer.figures import figure
 from imagedata_xr.viewer.overlays import overlay_for

@@ -10,12 +10,13 @@ from panel import pane
 from panel.viewable import Viewer as PanelViewer
 
 from imagedata_xr import schema
+from imagedata_xr.display.windows import window_of
 from imagedata_xr.errors import ImagedataError, OptionError
 from imagedata_xr.roi import Roi, mask
-from imagedata_xr.viewer import measures, windows
+from imagedata_xr.viewer import measures
 from imagedata_xr.viewer.component import Stage
 from imagedata_xr.viewer.loading import holoviews, panel
-from imagedata_xr.viewer.palettes import palettes
+from imagedata_xr.viewer.palettes import palette, palettes
 from imagedata_xr.viewer.records import to_records, to_rois
 from imagedata_xr.viewer.series import open_series
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
+    from imagedata_xr.display import Window
     from imagedata_xr.viewer.series import Series
     from imagedata_xr.viewer.serving import Server
 
@@ -48,10 +50,11 @@ class Viewer(PanelViewer):  # type: ignore[misc, unused-ignore]
         A mask, label map or parametric map (NaN is transparent) over each image, on its grid.
     planes : {"native", "orthogonal"} or sequence of str
         Which dimensions are cut: the slices, all three, or those named.
-    window : tuple of float, optional
-        Centre and width; otherwise those of the header, or percentiles.
+    window : (center, width) or str, optional
+        Or a name, as of `display.window_of`: ``"lung"``, ``"percentiles"``. Otherwise that of the
+        header, or percentiles.
     cmap, overlay_cmap : str
-        Colour maps to begin with.
+        Colour maps to begin with, as of `display.colormap_table`.
     rois : iterable of Roi
         Regions to begin with.
     orientation : {"auto", "stored", "radiological"}
@@ -86,7 +89,7 @@ class Viewer(PanelViewer):  # type: ignore[misc, unused-ignore]
         *,
         overlay: Any = None,
         planes: str | Sequence[str] = "native",
-        window: tuple[float, float] | None = None,
+        window: Any = None,
         cmap: str = "gray",
         overlay_cmap: str = "inferno",
         rois: Iterable[Roi] = (),
@@ -102,9 +105,6 @@ class Viewer(PanelViewer):  # type: ignore[misc, unused-ignore]
         overlays = list(overlay) if isinstance(overlay, (list, tuple)) else [overlay]
         if not several or len(overlays) not in {1, len(several)}:
             raise OptionError(f"{len(several)} images and {len(overlays)} overlays do not fit")
-        for name in (cmap, overlay_cmap):
-            if name not in palettes():
-                raise OptionError(f"colour map {name!r} is none of {', '.join(palettes())}")
         overlays += [None] * (len(several) - len(overlays))
         self._series = [
             open_series(
@@ -120,11 +120,14 @@ class Viewer(PanelViewer):  # type: ignore[misc, unused-ignore]
             for k, one in enumerate(self._series)
             for axis in _axes(planes, one.scene.native)
         ]
-        limits = [windows.limits(*window) if window else one.limits for one in self._series]
+        limits = [
+            one.limits if window is None else _limits(window_of(one.scene.image, window))
+            for one in self._series
+        ]
         self._state: dict[str, Any] = {
             "series": [one.about for one in self._series],
             "panes": places,
-            "palettes": palettes(),
+            "palettes": {**palettes(), cmap: palette(cmap)},
             "index": [one.middle for one in self._series],
             "frame": [[0] * len(one.scene.dims) for one in self._series],
             "windows": [list(map(float, one)) for one in limits],
@@ -461,6 +464,10 @@ class Viewer(PanelViewer):  # type: ignore[misc, unused-ignore]
                         )
         parts.append(pack.flush())
         return b"".join(parts), contents
+
+
+def _limits(window: Window) -> tuple[float, float]:
+    return window.low, window.high
 
 
 def _places(sizes: Sequence[int]) -> Iterable[tuple[int, ...]]:
