@@ -24,6 +24,7 @@ from imagedata_xr.sortkeys.key import SortKey
 
 if TYPE_CHECKING:
     from imagedata_xr.construct import from_array
+    from imagedata_xr.formats.dicom.deidentify import Profile, deidentify, deidentify_files
     from imagedata_xr.formats.dicom.write import to_dicom
     from imagedata_xr.formats.itk import from_sitk, to_itk
     from imagedata_xr.formats.nifti import to_nifti
@@ -36,8 +37,11 @@ __all__ = [
     "ImagedataWarning",
     "Med",
     "PositionIndex",
+    "Profile",
     "SortError",
     "SortKey",
+    "deidentify",
+    "deidentify_files",
     "errors",
     "from_array",
     "from_sitk",
@@ -50,6 +54,9 @@ __all__ = [
 
 # Writers need more than xarray, so they are imported when they are first asked for.
 _LAZY = {
+    "Profile": "imagedata_xr.formats.dicom.deidentify",
+    "deidentify": "imagedata_xr.formats.dicom.deidentify",
+    "deidentify_files": "imagedata_xr.formats.dicom.deidentify",
     "from_array": "imagedata_xr.construct",
     "from_sitk": "imagedata_xr.formats.itk",
     "get_roi": "imagedata_xr.viewer",

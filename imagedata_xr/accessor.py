@@ -203,6 +203,12 @@ class Med:
 
         return overlay(self._image, over, **options)
 
+    def deidentify(self, profile: Any = "basic", **options: Any) -> xr.DataArray:
+        """Return the image without the patient's identity; see `imagedata_xr.deidentify`."""
+        from imagedata_xr.formats.dicom.deidentify import deidentify
+
+        return deidentify(self._image, profile, **options)
+
     def to_nifti(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write a NIfTI file; see `imagedata_xr.to_nifti`."""
         from imagedata_xr.formats.nifti import to_nifti

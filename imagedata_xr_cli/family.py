@@ -23,6 +23,7 @@ COMMANDS = {
     "demo": ("data", "demonstration"),
     "calculator": ("calculator", "app"),
     "timeline": ("timeline", "app"),
+    "deidentify": ("deidentify", "app"),
     "dump": ("looking", "dump_app"),
     "validate": ("looking", "validate_app"),
 }

@@ -80,6 +80,10 @@ def _options(  # noqa: PLR0913 - each option is one thing a user may say
     keep_uid: Annotated[
         bool, typer.Option("--keep-uid", help="Write the same instances: only of unchanged images.")
     ] = False,
+    anonymous: Annotated[
+        bool,
+        typer.Option("--deidentify", help="Take out the patient's identity (DICOM PS3.15)."),
+    ] = False,
     multiframe: Annotated[
         bool, typer.Option("--multiframe", help="One DICOM file with all frames (MR, CT, PET).")
     ] = False,
@@ -131,5 +135,6 @@ def _output(given: dict[str, Any], **asked: Any) -> Any:
         geometry=asked["geometry"],
         attributes=attributes,
         dicom={name: asked[name] for name in ("keep_uid", "multiframe", "syntax") if asked[name]},
+        is_anonymous=asked["anonymous"],
         is_quiet=asked["quiet"],
     )

@@ -53,6 +53,8 @@ class Output:
         DICOM attributes by keyword.
     dicom : mapping
         Further options of `imagedata_xr.to_dicom`.
+    is_anonymous : bool
+        Take out the patient's identity.
     is_quiet : bool
         No progress bars.
     """
@@ -67,6 +69,7 @@ class Output:
     geometry: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     dicom: Mapping[str, Any] = field(default_factory=dict)
+    is_anonymous: bool = False
     is_quiet: bool = False
 
     def check(self) -> None:
@@ -214,6 +217,10 @@ def save(
     output.check()
     if output.dtype is not None:
         image = cast(image, output.dtype)
+    if output.is_anonymous:
+        from imagedata_xr.formats.dicom.deidentify import deidentify
+
+        image = deidentify(image)
     if output.sort == _TAG and schema.SLICE in image.dims:
         others = [dim for dim in image.dims if dim != schema.SLICE]
         image = image.transpose(schema.SLICE, *others)

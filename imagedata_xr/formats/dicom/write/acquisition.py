@@ -94,7 +94,8 @@ class Acquisition:
             dataset.AcquisitionNumber = int(self.count[index]) + 1
         for name, column in self.columns.items():
             keyword = TEXTS.get(name, name)
-            if frame is None and tag_for_keyword(keyword) and keyword not in ImageSets:
+            wanted_text = frame is None or (name in TEXTS and _lost(dataset, keyword))
+            if wanted_text and tag_for_keyword(keyword) and keyword not in ImageSets:
                 value = _plain(keyword, column[index].item())
                 (element,) = elements({keyword: value.upper() if name == schema.LABEL else value})
                 dataset.add(element)
@@ -117,7 +118,10 @@ class Acquisition:
         moved = known_vector and not np.allclose(
             np.array(vector, dtype=float), np.array(former, dtype=float), rtol=0, atol=ROUNDING
         )
-        if same and not moved and not (turned and known_vector):
+        lost = b is not None and _lost(dataset, "DiffusionBValue")
+        if known_vector and any(vector):
+            lost = lost or _lost(dataset, "DiffusionGradientOrientation")
+        if same and not moved and not lost and not (turned and known_vector):
             return
         # What the vendor says of the gradient in elements of its own is not true any more.
         dataset.remove_private_tags()
@@ -143,6 +147,11 @@ class Acquisition:
         dataset.TemporalPositionIdentifier = self._ranks.index(seconds) + 1
         dataset.NumberOfTemporalPositions = len(self._ranks)
         dataset.TemporalPositionTimeOffset = seconds
+
+
+def _lost(dataset: Any, keyword: str) -> bool:
+    """Tell whether a header does not say what private elements, which were removed, had said."""
+    return keyword not in dataset and not any(tag.is_private for tag in dataset.keys())  # noqa: SIM118
 
 
 def acquisition_of(

@@ -116,8 +116,7 @@ def join(folder: Path, name: str, layout: Layout, *, syntax: str | None = None) 
         )
     _label(joined, singles, layout)
     _put_origins(joined, singles, layout)
-    series = layout.image.coords.get(schema.SERIES)
-    _tidy(joined, None if series is None or series.ndim else str(series.item()))
+    _tidy(joined, layout)
     for path in paths:
         path.unlink()
     save(joined, folder / name, syntax=syntax)
@@ -254,7 +253,7 @@ def _diffusion(b: float, direction: list[float]) -> Dataset:
     return item
 
 
-def _tidy(joined: Any, series: str | None) -> None:
+def _tidy(joined: Any, layout: Layout) -> None:
     """Leave out groups without contents, and give references the evidence that they need."""
     sources: list[Any] = []
     groups = _all_groups(joined)
@@ -276,8 +275,9 @@ def _tidy(joined: Any, series: str | None) -> None:
     if "Laterality" not in joined and not any(parts):
         # Of a body part that may be one of a pair.
         joined.Laterality = None
-    if sources and series is not None:
-        joined.SourceImageEvidenceSequence = _evidence(joined, series, sources)
+    evidence = _evidence(joined, layout, sources)
+    if evidence is not None:
+        joined.SourceImageEvidenceSequence = evidence
 
 
 def _all_groups(joined: Any) -> list[Any]:
@@ -285,8 +285,22 @@ def _all_groups(joined: Any) -> list[Any]:
     return [*shared, *joined.PerFrameFunctionalGroupsSequence]
 
 
-def _evidence(joined: Any, series: str, sources: list[Any]) -> Sequence:
-    unique = {str(one.ReferencedSOPInstanceUID): one for one in sources}
+def _uids_of(layout: Layout) -> set[str]:
+    """Return the UIDs of the instances of the series that the array was read from."""
+    sources = source_frames(layout)
+    return set() if sources is None else {frame.uid for frame in sources.all_frames().values()}
+
+
+def _evidence(joined: Any, layout: Layout, sources: list[Any]) -> Sequence | None:
+    """Return where the source images are filed: those of other series are left without."""
+    series = layout.image.coords.get(schema.SERIES)
+    if series is None or series.ndim:
+        return None
+    known = _uids_of(layout)
+    uids = ((str(one.get("ReferencedSOPInstanceUID") or ""), one) for one in sources)
+    unique = {uid: one for uid, one in uids if uid in known}
+    if not unique:
+        return None
     instances = []
     for one in unique.values():
         instance = Dataset()
@@ -294,7 +308,7 @@ def _evidence(joined: Any, series: str, sources: list[Any]) -> Sequence:
         instance.ReferencedSOPInstanceUID = one.ReferencedSOPInstanceUID
         instances.append(instance)
     within = Dataset()
-    within.SeriesInstanceUID = series
+    within.SeriesInstanceUID = str(series.item())
     within.ReferencedSOPSequence = Sequence(instances)
     study = Dataset()
     study.StudyInstanceUID = joined.StudyInstanceUID

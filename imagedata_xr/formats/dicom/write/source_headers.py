@@ -73,7 +73,7 @@ class SourceFrames:
                 raise HeaderError(
                     f"the source {source.name} cannot be read again: {error}"
                 ) from error
-            known = self._read[source] = {one.ref.number: one for one in found}
+            known = self._read[source] = {one.ref.number: self.store.clean(one) for one in found}
         return known.get(number)
 
     def dataset(self, key: int) -> Any:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "apply_template",
+    "attributes_of",
     "header_from_attrs",
     "is_general",
     "is_known",
@@ -153,12 +154,18 @@ def plain_attributes(header: Dataset, *, placed: bool) -> dict[str, Any]:
     placed : bool
         The array has a place in the patient, and with it a frame of reference.
     """
+    return {
+        keyword: value
+        for keyword, value in attributes_of(header).items()
+        if is_general(keyword) and (placed or keyword not in _OF_PLACE)
+    }
+
+
+def attributes_of(header: Dataset) -> dict[str, Any]:
+    """Return the simple public elements of a header as attributes of an array."""
     found: dict[str, Any] = {}
     for element in header:
-        simple = element.VR not in ("SQ", "OB", "OW", "UN", "AT")
-        if not (simple and element.keyword and is_general(element.keyword)):
-            continue
-        if not placed and element.keyword in _OF_PLACE:
+        if element.VR in ("SQ", "OB", "OW", "UN", "AT") or not element.keyword:
             continue
         several = element.value if element.VM > 1 else [element.value]
         values = [_plain(element.VR, one) for one in several if one is not None and one != ""]
