@@ -209,6 +209,12 @@ class Med:
 
         return deidentify(self._image, profile, **options)
 
+    def roi_stats(self, regions: Any = None, **options: Any) -> pd.DataFrame:
+        """Return n, volume, mean, sd... within regions; see `imagedata_xr.roi.stats`."""
+        from imagedata_xr.roi import stats
+
+        return stats(self._image, regions, **options)
+
     def to_nifti(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write a NIfTI file; see `imagedata_xr.to_nifti`."""
         from imagedata_xr.formats.nifti import to_nifti

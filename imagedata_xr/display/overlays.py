@@ -11,19 +11,17 @@ from imagedata_xr import schema
 from imagedata_xr.display.colormaps import LABEL_COLORS, colormap_table, rgb_of
 from imagedata_xr.display.rgb import labelled, to_rgb
 from imagedata_xr.display.windows import window_of
-from imagedata_xr.errors import GridMismatchError, OptionError
+from imagedata_xr.errors import OptionError
+from imagedata_xr.roi.place import on_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["label_colours", "on_image", "overlay"]
+__all__ = ["label_colours", "overlay"]
 
 RED: Final = "#ff0000"
 NUMBERS: Final = "SegmentNumber"
 COLORS: Final = "SegmentColor"
-REMEDY: Final = "over.med.resample_like(image) takes it there"
-# Of the voxel size, as the index has it.
-SAME_PLACE: Final = 0.01
 
 
 def overlay(  # noqa: PLR0913 - each says one thing about the two layers
@@ -89,52 +87,6 @@ def overlay(  # noqa: PLR0913 - each says one thing about the two layers
     made = made.transpose(*base.dims).rename(da.name)
     made.attrs = dict(base.attrs)
     return made
-
-
-def on_image(over: xr.DataArray, da: xr.DataArray) -> xr.DataArray:
-    """
-    Return an overlay on all voxels of an image: False, 0 or NaN where it has none.
-
-    Parameters
-    ----------
-    over, da : DataArray
-
-    Raises
-    ------
-    GridMismatchError
-        It has other dimensions, or lies elsewhere.
-    """
-    strange = [name for name in over.dims if name not in da.dims]
-    if strange:
-        raise GridMismatchError(
-            f"the overlay has the dimensions {list(over.dims)}, the image {list(da.dims)}: take "
-            f"one, e.g. isel({strange[0]}=0)"
-        )
-    for name in schema.SPATIAL:
-        if name in da.dims and name not in over.dims and da.sizes[name] > 1:
-            raise GridMismatchError(
-                f"the overlay has no dimension {name!r}, the image has: {REMEDY}"
-            )
-        if name in da.dims or not (name in da.coords and name in over.coords):
-            continue
-        apart = abs(float(da.coords[name]) - float(over.coords[name]))
-        size = float(da.coords[name].attrs.get(schema.SPACING, 1.0))
-        if apart > SAME_PLACE * size:
-            raise GridMismatchError(
-                f"the overlay lies {apart:g} mm beside the image along {name!r}: {REMEDY}"
-            )
-    kept = over.drop_vars([name for name in over.coords if name not in over.dims])
-    for dim in over.dims:
-        if dim not in over.coords and over.sizes[dim] != da.sizes[dim]:
-            raise GridMismatchError(
-                f"the overlay has {over.sizes[dim]} positions along {dim!r}, the image "
-                f"{da.sizes[dim]}, and none says where they are"
-            )
-    fill: Any = np.nan if over.dtype.kind == "f" else np.zeros((), over.dtype)[()]
-    others = [name for name in da.coords if name not in over.dims]
-    target = da.coords.to_dataset().drop_vars(others)
-    found: xr.DataArray = kept.reindex_like(target, fill_value=fill)
-    return found
 
 
 def label_colours(over: xr.DataArray, colormap: Any = None) -> dict[int, tuple[int, int, int]]:

@@ -15,5 +15,18 @@ from imagedata_xr.roi.masks import mask
 from imagedata_xr.roi.model import Code, Contour, Roi
 from imagedata_xr.roi.outlining import outlines
 from imagedata_xr.roi.shapes import contour, ellipse, rectangle
+from imagedata_xr.roi.statistics import curve, stats, threshold
 
-__all__ = ["Code", "Contour", "Roi", "contour", "ellipse", "mask", "outlines", "rectangle"]
+__all__ = [
+    "Code",
+    "Contour",
+    "Roi",
+    "contour",
+    "curve",
+    "ellipse",
+    "mask",
+    "outlines",
+    "rectangle",
+    "stats",
+    "threshold",
+]

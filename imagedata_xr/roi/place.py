@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import xarray as xr
 
+from imagedata_xr.errors import GridMismatchError
 from imagedata_xr.geometry import Axis, Grid
 from imagedata_xr.index import grid_of
 from imagedata_xr.schema import COLUMN, DIRECTION, ROW, SLICE, SPACING, SPATIAL
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["cell_sizes", "grid_for", "has_place", "spatial_like"]
+__all__ = ["cell_sizes", "grid_for", "has_place", "on_image", "spatial_like"]
 
+REMEDY: Final = "over.med.resample_like(image) takes it there"
+# Of the voxel size, as the index has it.
+SAME_PLACE: Final = 0.01
 _FLAT = {SLICE: (0.0, 0.0, 1.0), ROW: (0.0, 1.0, 0.0), COLUMN: (1.0, 0.0, 0.0)}
 
 
@@ -90,3 +94,49 @@ def cell_sizes(axis: Axis) -> NDArray[np.float64]:
     sizes = np.empty(axis.size)
     sizes[order] = 0.5 * (np.append(gaps[:1], gaps) + np.append(gaps, gaps[-1:]))
     return sizes
+
+
+def on_image(over: xr.DataArray, da: xr.DataArray) -> xr.DataArray:
+    """
+    Return an overlay on all voxels of an image: False, 0 or NaN where it has none.
+
+    Parameters
+    ----------
+    over, da : DataArray
+
+    Raises
+    ------
+    GridMismatchError
+        It has other dimensions, or lies elsewhere.
+    """
+    strange = [name for name in over.dims if name not in da.dims]
+    if strange:
+        raise GridMismatchError(
+            f"the overlay has the dimensions {list(over.dims)}, the image {list(da.dims)}: take "
+            f"one, e.g. isel({strange[0]}=0)"
+        )
+    for name in SPATIAL:
+        if name in da.dims and name not in over.dims and da.sizes[name] > 1:
+            raise GridMismatchError(
+                f"the overlay has no dimension {name!r}, the image has: {REMEDY}"
+            )
+        if name in da.dims or not (name in da.coords and name in over.coords):
+            continue
+        apart = abs(float(da.coords[name]) - float(over.coords[name]))
+        size = float(da.coords[name].attrs.get(SPACING, 1.0))
+        if apart > SAME_PLACE * size:
+            raise GridMismatchError(
+                f"the overlay lies {apart:g} mm beside the image along {name!r}: {REMEDY}"
+            )
+    kept = over.drop_vars([name for name in over.coords if name not in over.dims])
+    for dim in over.dims:
+        if dim not in over.coords and over.sizes[dim] != da.sizes[dim]:
+            raise GridMismatchError(
+                f"the overlay has {over.sizes[dim]} positions along {dim!r}, the image "
+                f"{da.sizes[dim]}, and none says where they are"
+            )
+    fill: Any = np.nan if over.dtype.kind == "f" else np.zeros((), over.dtype)[()]
+    others = [name for name in da.coords if name not in over.dims]
+    target = da.coords.to_dataset().drop_vars(others)
+    found: xr.DataArray = kept.reindex_like(target, fill_value=fill)
+    return found
