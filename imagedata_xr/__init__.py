@@ -68,7 +68,7 @@ _LAZY = {
 
 
 # Parts that are used under their own name: imagedata_xr.roi.mask(...).
-_PARTS = ("display", "resampling", "roi")
+_PARTS = ("display", "resampling", "roi", "transports")
 
 
 def __getattr__(name: str) -> Any:

@@ -17,12 +17,19 @@ ImagedataError
 ├── GridMismatchError (AlignmentError)  two arrays on different grids
 ├── HeaderError (LookupError)        no source header for a frame
 ├── MissingDependencyError (ImportError)
-└── WriteError (OSError)             a target that cannot be written completely
+├── WriteError (OSError)             a target that cannot be written completely
+└── TransportError (OSError)         a server that does not do what it was asked
+    ├── PeerConnectionError (ConnectionError)  it cannot be reached, or stopped answering
+    ├── AuthenticationError (PermissionError)  it does not accept who asks
+    ├── RejectedError                it refuses the request
+    ├── PartialReadError             some of what was asked did not arrive
+    └── PartialWriteError (WriteError)  some instances are not acknowledged
 
 ImagedataWarning (UserWarning)
 ├── DuplicateWarning                 identical duplicates left out
 ├── SpacingWarning                   slices missing or unevenly spaced
 ├── SkippedFileWarning               files left out on the caller's request
+├── InsecureWarning                  a connection without the checks that make it safe
 └── DataWarning                      header values that contradict each other
 """
 
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "AuthenticationError",
     "DataWarning",
     "DuplicateFrameError",
     "DuplicateWarning",
@@ -46,17 +54,23 @@ __all__ = [
     "ImagedataError",
     "ImagedataWarning",
     "IncompleteGridError",
+    "InsecureWarning",
     "MissingDependencyError",
     "MultipleSeriesError",
     "MultipleStacksError",
     "NoImagesError",
     "OptionError",
+    "PartialReadError",
+    "PartialWriteError",
+    "PeerConnectionError",
     "PixelError",
+    "RejectedError",
     "SkippedFileWarning",
     "SortError",
     "SourceError",
     "SourceNotFoundError",
     "SpacingWarning",
+    "TransportError",
     "WriteError",
 ]
 
@@ -162,6 +176,78 @@ class WriteError(ImagedataError, OSError):
     """A target cannot be written completely."""
 
 
+class TransportError(ImagedataError, OSError):
+    """A server does not do what it was asked. The text holds no patient data and no secret."""
+
+
+class PeerConnectionError(TransportError, ConnectionError):
+    """A server cannot be reached, or stopped answering."""
+
+
+class AuthenticationError(TransportError, PermissionError):
+    """A server does not accept who asks: AE title, certificate, user or password."""
+
+
+class RejectedError(TransportError):
+    """
+    A server refuses a request.
+
+    Attributes
+    ----------
+    status : int or None
+        DIMSE or HTTP status, where there is one.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep the status when a worker process sends the error home."""
+        return type(self), (self.args[0],), {"status": self.status}
+
+
+class PartialReadError(TransportError):
+    """
+    Some of what was asked did not arrive.
+
+    Attributes
+    ----------
+    manifest : imagedata_xr.transports.Manifest or None
+        What did arrive.
+    missing : tuple of str
+        SOP Instance UIDs, as far as they are known.
+    """
+
+    def __init__(self, message: str, *, manifest: Any = None, missing: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.manifest = manifest
+        self.missing = tuple(missing)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep the lists when a worker process sends the error home."""
+        return type(self), (self.args[0],), {"manifest": self.manifest, "missing": self.missing}
+
+
+class PartialWriteError(TransportError, WriteError):
+    """
+    Some instances are not acknowledged by the server.
+
+    Attributes
+    ----------
+    receipt : imagedata_xr.transports.Receipt
+        What became of each instance.
+    """
+
+    def __init__(self, message: str, *, receipt: Any = None) -> None:
+        super().__init__(message)
+        self.receipt = receipt
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep the receipt when a worker process sends the error home."""
+        return type(self), (self.args[0],), {"receipt": self.receipt}
+
+
 class ImagedataWarning(UserWarning):
     """Root of every warning of the package."""
 
@@ -180,3 +266,7 @@ class SkippedFileWarning(ImagedataWarning):
 
 class DataWarning(ImagedataWarning):
     """Header values contradict each other; the message says which was taken."""
+
+
+class InsecureWarning(ImagedataWarning):
+    """A connection is made without the checks that make it safe, as the caller asked."""

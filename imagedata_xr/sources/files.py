@@ -8,7 +8,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from imagedata_xr.errors import MissingDependencyError, SourceError, SourceNotFoundError
+from imagedata_xr.errors import (
+    ImagedataError,
+    MissingDependencyError,
+    SourceError,
+    SourceNotFoundError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +29,7 @@ _LARGEST_READ = 1 << 30
 _PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
 
 
-def source_error(name: str, error: Exception) -> SourceError:
+def source_error(name: str, error: Exception) -> ImagedataError:
     """
     Return the package's error for one of the operating system's.
 
@@ -35,7 +40,7 @@ def source_error(name: str, error: Exception) -> SourceError:
     error : Exception
         What was raised.
     """
-    if isinstance(error, SourceError):
+    if isinstance(error, ImagedataError):
         return error
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     if isinstance(error, FileNotFoundError):

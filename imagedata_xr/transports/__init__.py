@@ -1,0 +1,198 @@
+"""
+Images on servers: found, fetched and stored, with nothing lost and nothing doubled.
+
+A URL says which protocol is spoken. Each has a module of its own, which is imported when it is
+needed: `dimse` for ``dicom://`` and ``dicoms://``, `dicomweb`, `xnat`. Other packages add theirs
+by the entry point group ``imagedata_xr.transports``, named by scheme::
+
+    from imagedata_xr import transports
+
+    transports.find("dicom://host:104/PACS", level="study")
+    transports.fetch("dicom://host:104/PACS//1.2.3", "folder")
+    transports.store("dicom://host:104/PACS", "folder")
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from imagedata_xr.errors import NoImagesError, OptionError, SourceNotFoundError
+from imagedata_xr.transports.core.dispatch import Transport, is_remote, transport
+from imagedata_xr.transports.core.locator import Locator
+from imagedata_xr.transports.core.policy import Limits, Retry, Timeouts
+from imagedata_xr.transports.core.results import Instance, Manifest, Outcome, Receipt
+from imagedata_xr.transports.core.selection import Record, Selection
+from imagedata_xr.transports.core.spool import clear_spool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from imagedata_xr.transports.core.selection import Level
+
+__all__ = [
+    "Instance",
+    "Limits",
+    "Locator",
+    "Manifest",
+    "Outcome",
+    "Receipt",
+    "Record",
+    "Retry",
+    "Selection",
+    "Timeouts",
+    "Transport",
+    "clear_spool",
+    "fetch",
+    "find",
+    "is_remote",
+    "store",
+    "verify",
+]
+
+
+def find(url: str | Locator, *, level: Level | None = None, **options: Any) -> list[Record]:
+    """
+    Return what a server has.
+
+    Parameters
+    ----------
+    url : str
+    level : {"patient", "study", "series", "instance"}, optional
+        What to list; by default the level below the one that the URL names.
+    **options
+        Those of the transport's own `find`.
+
+    Returns
+    -------
+    list of Record
+
+    Raises
+    ------
+    TransportError
+        The server does not answer, or refuses.
+    OptionError
+        The URL or an option means nothing.
+    """
+    return transport(url).find(url, level=level, **options)
+
+
+def fetch(url: str | Locator, folder: str | os.PathLike[str], **options: Any) -> Manifest:
+    """
+    Copy what a server has at a URL into a folder, a file an instance, as stored there.
+
+    What was interrupted goes on where it stopped when it is called again.
+
+    Parameters
+    ----------
+    url : str
+    folder : path
+        Made where it is not there. Files are named by their SOP Instance UID.
+    **options
+        Those of the transport's own `fetch`.
+
+    Returns
+    -------
+    Manifest
+
+    Raises
+    ------
+    TransportError
+        The server does not answer, refuses, or does not send everything (`PartialReadError`).
+    WriteError
+        The folder cannot be written.
+    """
+    return transport(url).fetch(url, folder, **options)
+
+
+def store(
+    url: str | Locator,
+    source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    verify: bool = False,
+    errors: Literal["raise", "return"] = "raise",
+    **options: Any,
+) -> Receipt:
+    """
+    Send DICOM files to a server.
+
+    Parameters
+    ----------
+    url : str
+    source : path, or iterable of paths
+        Files, and folders with all files below them.
+    verify : bool
+        Ask the server afterwards whether it has each instance.
+    errors : {"raise", "return"}
+        What to do where not every instance is stored: raise, or return the receipt all the same.
+    **options
+        Those of the transport's own `store`.
+
+    Returns
+    -------
+    Receipt
+        What became of each instance.
+
+    Raises
+    ------
+    PartialWriteError
+        Not every instance is stored; its `receipt` lists them.
+    TransportError
+        The server does not answer, or refuses.
+    """
+    if errors not in ("raise", "return"):
+        raise OptionError(f"errors={errors!r}: give 'raise' or 'return'")
+    speaks = transport(url)
+    receipt = speaks.store(url, files_of(source), **options)
+    if verify:
+        receipt = speaks.verify(url, receipt, **options)
+    if errors == "raise":
+        receipt.raise_unless_complete(Locator.parse(url))
+    return receipt
+
+
+def verify(url: str | Locator, receipt: Receipt, **options: Any) -> Receipt:
+    """
+    Ask a server whether it has what a receipt lists.
+
+    Parameters
+    ----------
+    url : str
+    receipt : Receipt
+        Of `store`.
+    **options
+        Those of the transport's own `verify`.
+
+    Returns
+    -------
+    Receipt
+        With `verified` of each outcome True or False.
+    """
+    return transport(url).verify(url, receipt, **options)
+
+
+def files_of(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """
+    Return the files of folders, files, or several of them, in a reproducible order.
+
+    Raises
+    ------
+    SourceNotFoundError
+        One is not there.
+    NoImagesError
+        There is no file.
+    """
+    items = [source] if isinstance(source, str | os.PathLike) else list(source)
+    found: dict[Path, None] = {}
+    for item in items:
+        path = Path(item)
+        if path.is_dir():
+            found.update(dict.fromkeys(sorted(p for p in path.rglob("*") if p.is_file())))
+        elif path.is_file():
+            found[path] = None
+        else:
+            raise SourceNotFoundError(f"{path}: no such file or folder")
+    if not found:
+        raise NoImagesError("there is no file to send")
+    return list(found)

@@ -1,0 +1,1 @@
+"""What all transports share: addresses, selections, results, limits, the spool."""

@@ -1,0 +1,107 @@
+"""Files that are to be sent: which are DICOM instances, and who they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from imagedata_xr.errors import FormatError
+from imagedata_xr.transports.core.part10 import identify
+from imagedata_xr.transports.core.results import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from imagedata_xr.transports.core.part10 import Identity
+
+__all__ = ["Outgoing", "outgoing"]
+
+_DIRECTORY: Final = "1.2.840.10008.1.3.10"
+_SUFFIXES: Final = (".dcm", ".dicom", ".ima")
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """
+    A file that can be sent.
+
+    Attributes
+    ----------
+    path : Path
+    identity : Identity
+    size : int
+        Bytes of the file.
+    """
+
+    path: Path
+    identity: Identity
+    size: int
+
+    def outcome(self, state: str, **more: object) -> Outcome:
+        """Return what became of it."""
+        known = {
+            "uid": self.identity.uid,
+            "path": str(self.path),
+            "sop_class": self.identity.sop_class,
+            "study": self.identity.study,
+            "series": self.identity.series,
+        }
+        return Outcome(state=state, **known, **more)  # type: ignore[arg-type]
+
+
+def outgoing(files: Sequence[Path]) -> tuple[list[Outgoing], list[Outcome]]:
+    """
+    Tell the instances among files from what cannot be sent.
+
+    Files that are no DICOM and do not look like it are passed over, as are directories (DICOMDIR).
+    Of several files with one SOP Instance UID the second and later are failures: a server would
+    keep one of them only. Copies of one file count once.
+
+    Parameters
+    ----------
+    files : sequence of Path
+
+    Returns
+    -------
+    ready : list of Outgoing
+    failed : list of Outcome
+        With the reason for each.
+    """
+    ready: dict[str, Outgoing] = {}
+    failed: list[Outcome] = []
+    for path in files:
+        try:
+            one = _identified(path)
+        except (FormatError, OSError) as error:
+            reason = "no DICOM file" if isinstance(error, FormatError) else "cannot be read"
+            failed.append(Outcome("", "failed", reason=reason, attempts=0, path=str(path)))
+            continue
+        if one is None or one.identity.sop_class == _DIRECTORY:
+            continue
+        first = ready.setdefault(one.identity.uid, one)
+        if first is not one and not _same(first, one):
+            reason = "another file with other contents has the same SOP Instance UID"
+            failed.append(one.outcome("failed", reason=reason, attempts=0))
+    return list(ready.values()), failed
+
+
+def _identified(path: Path) -> Outgoing | None:
+    with path.open("rb") as file:
+        start = file.read(132)
+        if start[128:] != b"DICM" and path.suffix.lower() not in _SUFFIXES:
+            return None
+        identity = identify(file, str(path))
+        return Outgoing(path, identity, file.seek(0, 2))
+
+
+def _same(one: Outgoing, other: Outgoing) -> bool:
+    if one.size - one.identity.offset != other.size - other.identity.offset:
+        return False
+    with one.path.open("rb") as first, other.path.open("rb") as second:
+        first.seek(one.identity.offset)
+        second.seek(other.identity.offset)
+        while data := first.read(1 << 20):
+            if data != second.read(1 << 20):
+                return False
+    return True

@@ -1,0 +1,94 @@
+"""What is asked for, and what is found: the levels patient, study, series, instance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["KEYS", "LEVELS", "Level", "Record", "Selection"]
+
+Level = Literal["patient", "study", "series", "instance"]
+LEVELS: Final[tuple[Level, ...]] = ("patient", "study", "series", "instance")
+KEYS: Final[dict[Level, str]] = {
+    "patient": "PatientID",
+    "study": "StudyInstanceUID",
+    "series": "SeriesInstanceUID",
+    "instance": "SOPInstanceUID",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """
+    Which patients, studies, series or instances are meant; what is None is not restricted.
+
+    Attributes
+    ----------
+    patient : str or None
+        Patient ID.
+    study, series, instance : str or None
+        UIDs.
+    accession : str or None
+        Accession Number, instead of the UID of a study.
+    series_number : int or None
+        Instead of the UID of a series.
+    keys : tuple of (str, str)
+        More DICOM keywords and the values that they must match.
+    """
+
+    patient: str | None = field(default=None, repr=False)
+    study: str | None = None
+    series: str | None = None
+    instance: str | None = None
+    accession: str | None = field(default=None, repr=False)
+    series_number: int | None = None
+    keys: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def level(self) -> Level | None:
+        """The lowest level that is named; None where nothing is."""
+        named = (
+            self.patient,
+            self.study or self.accession,
+            self.series or (self.series_number is not None or None),
+            self.instance,
+        )
+        lowest: Level | None = None
+        for level, value in zip(LEVELS, named, strict=True):
+            lowest = level if value is not None else lowest
+        return lowest
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """
+    One patient, study, series or instance that a server has.
+
+    Attributes
+    ----------
+    level : {"patient", "study", "series", "instance"}
+    values : mapping of str to str
+        DICOM keywords to values, several joined by a backslash. Left out of the repr: it names
+        the patient.
+    """
+
+    level: Level
+    values: Mapping[str, str] = field(repr=False)
+
+    @property
+    def uid(self) -> str:
+        """The key of its level: Patient ID or a UID."""
+        return self.values.get(KEYS[self.level], "")
+
+    def __getitem__(self, keyword: str) -> str:
+        return self.values[keyword]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values)
+
+    def get(self, keyword: str, default: str = "") -> str:
+        """Return the value of a DICOM keyword, the default where the server sent none."""
+        return self.values.get(keyword) or default
