@@ -25,7 +25,7 @@ from imagedata_xr.sortkeys.key import SortKey
 if TYPE_CHECKING:
     from imagedata_xr.construct import from_array
     from imagedata_xr.formats.dicom.deidentify import Profile, deidentify, deidentify_files
-    from imagedata_xr.formats.dicom.write import to_dicom
+    from imagedata_xr.formats.dicom.write import Segment, to_dicom, to_dicom_seg
     from imagedata_xr.formats.itk import from_sitk, to_itk
     from imagedata_xr.formats.nifti import to_nifti
     from imagedata_xr.viewer import get_roi, view
@@ -38,6 +38,7 @@ __all__ = [
     "Med",
     "PositionIndex",
     "Profile",
+    "Segment",
     "SortError",
     "SortKey",
     "deidentify",
@@ -47,6 +48,7 @@ __all__ = [
     "from_sitk",
     "get_roi",
     "to_dicom",
+    "to_dicom_seg",
     "to_itk",
     "to_nifti",
     "view",
@@ -60,7 +62,9 @@ _LAZY = {
     "from_array": "imagedata_xr.construct",
     "from_sitk": "imagedata_xr.formats.itk",
     "get_roi": "imagedata_xr.viewer",
+    "Segment": "imagedata_xr.formats.dicom.write",
     "to_dicom": "imagedata_xr.formats.dicom.write",
+    "to_dicom_seg": "imagedata_xr.formats.dicom.write",
     "to_itk": "imagedata_xr.formats.itk",
     "to_nifti": "imagedata_xr.formats.nifti",
     "view": "imagedata_xr.viewer",

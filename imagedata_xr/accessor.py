@@ -253,6 +253,12 @@ class Med:
 
         return view(self._image, **options)
 
+    def to_dicom_seg(self, target: str | os.PathLike[str], **options: Any) -> Path | str:
+        """Write a mask as a DICOM Segmentation; see `imagedata_xr.to_dicom_seg`."""
+        from imagedata_xr.formats.dicom.write import to_dicom_seg
+
+        return to_dicom_seg(self._image, target, **options)
+
     def to_dicom(self, target: str | os.PathLike[str], **options: Any) -> Path | str:
         """Write a folder of DICOM files; see `imagedata_xr.formats.dicom.write.to_dicom`."""
         from imagedata_xr.formats.dicom.write import to_dicom

@@ -1,7 +1,8 @@
-"""Writing DICOM: one file a frame, each with the header of its own source."""
+"""Writing images and masks as DICOM."""
 
 from __future__ import annotations
 
+from imagedata_xr.formats.dicom.write.segment import Segment, to_dicom_seg
 from imagedata_xr.formats.dicom.write.write import to_dicom
 
-__all__ = ["to_dicom"]
+__all__ = ["Segment", "to_dicom", "to_dicom_seg"]
