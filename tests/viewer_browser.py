@@ -114,6 +114,8 @@ class Screen:
     def press(self, *keys):
         for key in keys:
             self.page.keyboard.press(key)
+        # A tool for drawing opens the panel beside the picture.
+        self.page.evaluate("() => new Promise(r => requestAnimationFrame(() => setTimeout(r, 30)))")
 
     def colour(self, x, y, pane=0):
         """Return what a user sees at a place in mm."""

@@ -10,6 +10,7 @@ from imagedata_xr import schema
 from imagedata_xr.display import windows
 
 if TYPE_CHECKING:
+    import xarray as xr
     from numpy.typing import NDArray
 
     from imagedata_xr.viewer.overlays import Overlay
@@ -77,7 +78,7 @@ def _patient(scene: Scene) -> list[str]:
 def _title(scene: Scene, *, phi: bool) -> list[str]:
     attrs = scene.image.attrs
     number, text = attrs.get("SeriesNumber"), attrs.get("SeriesDescription", "")
-    first = f"{number}. {text}" if number is not None else str(text)
+    first = ". ".join(str(one) for one in (number, text) if one not in (None, ""))
     if not phi and number is not None:
         # Free text may name the patient.
         first = f"series {number}"
@@ -104,15 +105,33 @@ def _dimension(scene: Scene, name: str) -> dict[str, Any]:
     count = image.sizes[name]
     if name not in image.coords:
         places = list(range(count))
-        return {"name": name, "unit": "", "labels": [str(k) for k in places], "places": places}
+        labels = [str(k) for k in places]
+        beside = _beside(image, name)
+        return {"name": name, "unit": "", "labels": labels, "beside": beside, "places": places}
     values = np.asarray(image.coords[name].values)
     numeric = values.dtype.kind in "iuf"
     return {
         "name": name,
         "unit": str(image.coords[name].attrs.get(schema.UNITS, "")),
         "labels": [f"{v:.6g}" if numeric else str(v) for v in values.tolist()],
+        "beside": _beside(image, name),
         "places": values.astype(float).tolist() if numeric else list(range(count)),
     }
+
+
+def _beside(image: xr.DataArray, name: str) -> list[str]:
+    """Return what else is known at each place: b values of volumes, times of echoes."""
+    lines = [""] * image.sizes[name]
+    if name != schema.VOLUME:
+        return lines
+    for other in (*schema.ACQUISITION, *schema.BVEC):
+        if other not in image.coords or image.coords[other].dims != (name,):
+            continue
+        unit = schema.UNITS_OF.get(other, "")
+        for k, value in enumerate(image.coords[other].values.tolist()):
+            if value == value:  # noqa: PLR0124 - NaN: there is none
+                lines[k] += f"  {other} {value:.4g}" + (f" {unit}" if unit else "")
+    return [line.strip() for line in lines]
 
 
 def _plane(plane: Plane) -> dict[str, Any]:

@@ -34,6 +34,7 @@ export class Pane {
     this.bar = element("canvas", "colorbar", this.el)
     this.barHigh = element("div", "bartext high", this.el)
     this.barLow = element("div", "bartext low", this.el)
+    for (const part of [this.bar, this.barHigh, this.barLow]) part.style.display = "none"
     this.notice = element("div", "notice", this.el)
     this.figure = figureOf(model)
     this.image = rendererOf(this.figure, "image")
@@ -211,10 +212,14 @@ export class Pane {
     this.corners.tl.textContent = about.patient.join("\n")
     this.corners.tr.textContent = about.title.join("\n")
     const mm = about.positions[axis][this.index]
-    const lines = [`${["slice", "row", "column"][axis]} ${this.index + 1}/${about.shape[axis]}  ${mm.toFixed(1)} ${about.unit}`]
+    const lines = []
+    if (about.directions || about.shape[axis] > 1) {
+      lines.push(`${["slice", "row", "column"][axis]} ${this.index + 1}/${about.shape[axis]}  ${mm.toFixed(1)} ${about.unit}`)
+    }
     about.dims.forEach((dim, d) => {
       const k = this.frame[d]
       lines.push(`${dim.name} ${dim.labels[k]}${dim.unit ? ` ${dim.unit}` : ""}  ${k + 1}/${dim.labels.length}`)
+      if (dim.beside[k]) lines.push(dim.beside[k])
     })
     if (this.mapper) {
       const [low, high] = this.state.windows[this.series]

@@ -156,7 +156,9 @@ export class Regions {
   copyToNext(pane, step) {
     const { series, axis } = pane
     const target = this.state.index[series][axis] + step
-    const chosen = this.here(pane).filter((r) => !this.selected || r.id === this.selected)
+    const here = this.here(pane)
+    const selected = here.filter((record) => record.id === this.selected)
+    const chosen = selected.length ? selected : here
     if (!chosen.length || target < 0 || target >= this.state.series[series].shape[axis]) return
     this.remember()
     this.state.move(series, axis, target)

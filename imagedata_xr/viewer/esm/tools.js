@@ -5,6 +5,7 @@ import { stepVector, norm } from "./places.js"
 import { ellipse, insideLoops, rasterise, rectangle, trace } from "./shapes.js"
 
 const NEAR = 9 // screen pixels
+const DOUBLE_MS = 350
 
 // Places of an event: on the screen of the pane, and in its mm.
 export function placeOf(pane, event) {
@@ -143,7 +144,7 @@ export function finishPolygon(pane) {
   pane.draw()
 }
 
-function polygonClick(pane, at, event) {
+function polygonClick(pane, at) {
   const draft = pane.draft
   if (!draft) {
     const loops = [[[at.mm[0], at.mm[0]], [at.mm[1], at.mm[1]]]]
@@ -151,7 +152,7 @@ function polygonClick(pane, at, event) {
   } else {
     const [xs, ys] = draft.loops[0]
     const closes = xs.length > 3 && distance(pane, [xs[0], ys[0]], at.screen) < NEAR
-    if (closes || event.detail >= 2) return finishPolygon(pane)
+    if (closes || at.second) return finishPolygon(pane)
     ;[xs[xs.length - 1], ys[ys.length - 1]] = at.mm
     xs.push(at.mm[0])
     ys.push(at.mm[1])
@@ -174,7 +175,7 @@ function selectDrag(pane, at, event) {
       return null
     }
     if (corner >= 0) return moveCorner(pane, chosen, corner)
-    if (event.detail >= 2) return insertCorner(pane, chosen, at)
+    if (at.second) return insertCorner(pane, chosen, at)
   }
   const hit = regions.here(pane).reverse().find((record) => insideLoops(record.loops, ...at.mm))
   regions.selected = hit?.id ?? null
@@ -318,8 +319,17 @@ export const DRAWING = ["select", "polygon", "freehand", "rectangle", "ellipse",
 export function connect(viewer, pane) {
   const layer = pane.canvas
   let drag = null
+  let last = { time: -Infinity, screen: [0, 0] }
+  // Pointer events count no clicks.
+  const isSecond = (event, { screen }) => {
+    const near = Math.hypot(screen[0] - last.screen[0], screen[1] - last.screen[1]) < NEAR
+    const second = near && event.timeStamp - last.time < DOUBLE_MS
+    last = { time: second ? -Infinity : event.timeStamp, screen }
+    return second
+  }
   const start = (event) => {
     const at = placeOf(pane, event)
+    at.second = isSecond(event, at)
     if (event.button === 2) return pane.mapper ? windowDrag(pane, at) : null
     if (event.button === 1) return panDrag(pane, at)
     return TOOLS[viewer.state.tool][2](pane, at, event)
