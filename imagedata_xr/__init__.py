@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.write import Segment, to_dicom, to_dicom_seg
     from imagedata_xr.formats.itk import from_sitk, to_itk
     from imagedata_xr.formats.nifti import to_nifti
+    from imagedata_xr.pictures import to_image
     from imagedata_xr.viewer import get_roi, view
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "get_roi",
     "to_dicom",
     "to_dicom_seg",
+    "to_image",
     "to_itk",
     "to_nifti",
     "view",
@@ -65,6 +67,7 @@ _LAZY = {
     "Segment": "imagedata_xr.formats.dicom.write",
     "to_dicom": "imagedata_xr.formats.dicom.write",
     "to_dicom_seg": "imagedata_xr.formats.dicom.write",
+    "to_image": "imagedata_xr.pictures",
     "to_itk": "imagedata_xr.formats.itk",
     "to_nifti": "imagedata_xr.formats.nifti",
     "view": "imagedata_xr.viewer",

@@ -215,6 +215,18 @@ class Med:
 
         return stats(self._image, regions, **options)
 
+    def montage(self, **options: Any) -> Any:
+        """Return all slices side by side, as a picture; see `imagedata_xr.pictures.montage`."""
+        from imagedata_xr.pictures import montage
+
+        return montage(self._image, **options)
+
+    def to_image(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write a picture or film (.png, .gif, .mp4...); see `imagedata_xr.to_image`."""
+        from imagedata_xr.pictures import to_image
+
+        return to_image(self._image, path, **options)
+
     def to_nifti(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write a NIfTI file; see `imagedata_xr.to_nifti`."""
         from imagedata_xr.formats.nifti import to_nifti

@@ -30,6 +30,7 @@ LEVELS = (
     ("writing", "roi", "suv", "resampling"),
     ("display",),
     ("viewer",),
+    ("pictures",),
     ("accessor", "testing"),
     ("cli",),
 )

@@ -79,8 +79,7 @@ def to_rgb(  # noqa: PLR0913 - each option is one thing that a user may choose
         return da
     if da.dtype.kind not in "biufc":
         raise OptionError(f"values of type {da.dtype} have no colours")
-    values = abs(da) if da.dtype.kind == "c" else da
-    values.attrs = dict(da.attrs)
+    values = abs(da).assign_attrs(da.attrs) if da.dtype.kind == "c" else da
     scale: Callable[[NDArray[Any]], Any]
     if callable(norm):
         if window is not None:
