@@ -23,6 +23,7 @@ from imagedata_xr.index import AxisIndex, PositionIndex
 from imagedata_xr.sortkeys.key import SortKey
 
 if TYPE_CHECKING:
+    from imagedata_xr.cohorts import catalog
     from imagedata_xr.construct import from_array
     from imagedata_xr.formats.dicom.deidentify import Profile, deidentify, deidentify_files
     from imagedata_xr.formats.dicom.write import Segment, to_dicom, to_dicom_seg
@@ -42,6 +43,7 @@ __all__ = [
     "Segment",
     "SortError",
     "SortKey",
+    "catalog",
     "deidentify",
     "deidentify_files",
     "errors",
@@ -59,6 +61,7 @@ __all__ = [
 # Writers need more than xarray, so they are imported when they are first asked for.
 _LAZY = {
     "Profile": "imagedata_xr.formats.dicom.deidentify",
+    "catalog": "imagedata_xr.cohorts",
     "deidentify": "imagedata_xr.formats.dicom.deidentify",
     "deidentify_files": "imagedata_xr.formats.dicom.deidentify",
     "from_array": "imagedata_xr.construct",

@@ -19,7 +19,7 @@ ROOT = Path(imagedata_xr.__file__).parent
 # import their own modules. The package itself stands on top.
 LEVELS = (
     ("errors", "options", "schema", "progress"),
-    ("geometry",),
+    ("geometry", "naming"),
     ("index",),
     ("frames",),
     ("sources", "sortkeys", "transports"),
@@ -27,7 +27,7 @@ LEVELS = (
     ("dataset", "provenance", "stored"),
     ("construct",),
     ("formats",),
-    ("writing", "roi", "suv", "resampling"),
+    ("writing", "roi", "suv", "resampling", "cohorts"),
     ("display",),
     ("viewer",),
     ("pictures",),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagedata_xr import schema
 from imagedata_xr.errors import DataWarning, FormatError
-from imagedata_xr.formats.dicom.headers.dictionary import KEYWORD_OF
+from imagedata_xr.formats.dicom.headers.dictionary import KEYWORD_OF, TAG_OF, known_vr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.headers import Header
     from imagedata_xr.frames import Value
 
-__all__ = ["attributes", "plain"]
+__all__ = ["attributes", "identifies", "plain"]
 
 # What the coordinates, the array itself or its encoding already say, or what belongs to one image.
 _ELSEWHERE = frozenset(
@@ -100,7 +100,7 @@ def attributes(headers: Sequence[Header], *, phi: bool = True) -> dict[str, Any]
         vr = headers[0].vr(tag)
         if keyword is None or vr == "AT" or _left_out(tag, keyword):
             continue
-        if not phi and (vr == "PN" or _identifies(tag, keyword)):
+        if not phi and (vr == "PN" or identifies(keyword)):
             continue
         try:
             value = plain(headers[0].get(keyword))
@@ -133,10 +133,11 @@ def _left_out(tag: int, keyword: str) -> bool:
     return keyword in _ELSEWHERE or tag in _PIXEL_MODULE or tag in _PALETTES
 
 
-def _identifies(tag: int, keyword: str) -> bool:
+def identifies(keyword: str) -> bool:
     """Tell whether an element names the patient, or those who treat them."""
+    tag = TAG_OF.get(keyword, 0)
     patient = tag >> 16 == _PATIENT and keyword not in _NOT_IDENTIFYING
-    return patient or keyword in _IDENTIFYING
+    return patient or keyword in _IDENTIFYING or known_vr(tag) == "PN"
 
 
 def units(values: Mapping[str, Value]) -> dict[str, str]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.headers import Header
     from imagedata_xr.frames import Frame, PixelRef, Source
 
-__all__ = ["Scan", "scan", "without_duplicates"]
+__all__ = ["Scan", "scan", "sift", "without_duplicates"]
 
 _SUFFIXES = (".dcm", ".dicom", ".ima")
 _DIRECTORY = 0x0004  # the group of a DICOMDIR
@@ -69,6 +69,30 @@ def scan(source: Any, *, errors: str = "raise", progress: bool | None = None) ->
     broken: dict[Source, ImagedataError] = {}
     sources = find_sources(source)
     known = headers.read_headers(sources, progress=progress, on_error=broken.__setitem__)
+    found = sift(sources, known, broken)
+    _tell([broken[one] for one in sources if one in broken], errors)
+    if not found.frames:
+        count = len(found.others)
+        what = f"{count} DICOM object(s) without images" if count else "no DICOM file"
+        raise NoImagesError(f"no image in {len(sources)} file(s): {what}")
+    return found
+
+
+def sift(
+    sources: Sequence[Source], known: Sequence[Header], broken: dict[Source, ImagedataError]
+) -> Scan:
+    """
+    Tell images from what is none, and from what is damaged.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        All files.
+    known : sequence of Header
+        The headers of those that are DICOM.
+    broken : dict of Source to ImagedataError
+        Those that cannot be read; gets what else is damaged.
+    """
     found = _expanded(known, broken)
     for lost in [header for header in found.others if _lost_its_pixels(header, found)]:
         found.others.remove(lost)
@@ -76,11 +100,6 @@ def scan(source: Any, *, errors: str = "raise", progress: bool | None = None) ->
         broken[lost.source] = FormatError(f"{name}: truncated: an image without pixels")
     strangers = {one for one in sources if one not in broken} - {h.source for h in known}
     broken.update((one, _damaged(one)) for one in _suspects(strangers, known))
-    _tell([broken[one] for one in sources if one in broken], errors)
-    if not found.frames:
-        count = len(found.others)
-        what = f"{count} DICOM object(s) without images" if count else "no DICOM file"
-        raise NoImagesError(f"no image in {len(sources)} file(s): {what}")
     return found
 
 

@@ -1,0 +1,7 @@
+"""Many series at once: a table of what a folder holds, a function over all of it, trees on disk."""
+
+from __future__ import annotations
+
+from imagedata_xr.cohorts.table import catalog
+
+__all__ = ["catalog"]
