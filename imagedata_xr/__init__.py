@@ -20,6 +20,7 @@ from imagedata_xr import errors
 from imagedata_xr.accessor import Med
 from imagedata_xr.errors import GridMismatchError, ImagedataError, ImagedataWarning, SortError
 from imagedata_xr.index import AxisIndex, PositionIndex
+from imagedata_xr.options import set_options
 from imagedata_xr.sortkeys.key import SortKey
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ __all__ = [
     "from_array",
     "from_sitk",
     "get_roi",
+    "set_options",
     "to_dicom",
     "to_dicom_seg",
     "to_image",

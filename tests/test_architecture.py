@@ -18,8 +18,9 @@ ROOT = Path(imagedata_xr.__file__).parent
 # From the bottom to the top. A module imports what stands below its own line; folders also
 # import their own modules. The package itself stands on top.
 LEVELS = (
-    ("errors", "options", "schema", "progress"),
+    ("errors", "schema", "progress"),
     ("geometry", "naming"),
+    ("options",),
     ("index",),
     ("frames",),
     ("sources", "sortkeys", "transports"),

@@ -1,5 +1,5 @@
 """
-Where bytes come from: files, folders, globs, ZIP archives, bytes, file objects and fsspec URLs.
+Where bytes come from: files, folders, globs, archives, bytes, file objects and fsspec URLs.
 
 Every source can be read again at any time and from any process: it is a frozen value that holds
 no handle.
@@ -7,8 +7,9 @@ no handle.
 
 from __future__ import annotations
 
-from imagedata_xr.sources.archive import ZipMember
 from imagedata_xr.sources.files import LocalFile, MemoryBytes, RemoteFile
 from imagedata_xr.sources.find import find_sources
+from imagedata_xr.sources.tarred import TarMember
+from imagedata_xr.sources.zipped import ZipMember
 
-__all__ = ["LocalFile", "MemoryBytes", "RemoteFile", "ZipMember", "find_sources"]
+__all__ = ["LocalFile", "MemoryBytes", "RemoteFile", "TarMember", "ZipMember", "find_sources"]

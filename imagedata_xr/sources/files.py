@@ -242,7 +242,13 @@ class RemoteFile:
             end = self.length if end is None else min(end, self.length)
         if end is not None and end <= start:
             return b""
-        return self._call(lambda system, path: bytes(system.cat_file(path, start=start, end=end)))
+        if start and end is None:
+            end = max(self.size, start)
+        data = self._call(lambda system, path: bytes(system.cat_file(path, start=start, end=end)))
+        if end is None or len(data) <= end - start:
+            return data
+        # A web server that knows no ranges sends everything from the beginning.
+        return data[start:end]
 
     def open(self) -> BinaryIO:
         """
@@ -255,7 +261,44 @@ class RemoteFile:
         """
         opened: BinaryIO = self._call(lambda system, path: system.open(path, "rb"))
         # The memory system hands out the file that it keeps: one position for all who open it.
-        return io.BytesIO(opened.getvalue()) if isinstance(opened, io.BytesIO) else opened
+        if isinstance(opened, io.BytesIO):
+            return io.BytesIO(opened.getvalue())
+        if opened.seekable():
+            return opened
+        with opened:
+            return io.BytesIO(opened.read())
+
+    def stream(self) -> BinaryIO:
+        """
+        Return a file to be read once from its beginning, from servers without ranges too.
+
+        Raises
+        ------
+        SourceError
+            The file is gone or cannot be reached.
+        """
+        how = {"block_size": 0} if self.by_http else {}
+        opened: BinaryIO = self._call(lambda system, path: system.open(path, "rb", **how))
+        return opened
+
+    @property
+    def by_http(self) -> bool:
+        """Whether a web server has the file, which may know no ranges."""
+        return self.url.startswith(("http://", "https://"))
+
+    @property
+    def has_ranges(self) -> bool:
+        """
+        Whether a part of the file can be read without the rest.
+
+        Raises
+        ------
+        SourceError
+            The file is gone or cannot be reached.
+        """
+        return not self.by_http or bool(
+            self._call(lambda system, path: system.info(path).get("partial"))
+        )
 
     def _call(self, action: Callable[[Any, str], _T]) -> _T:
         system, path = through_fsspec(self.url, dict(self.options))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import glob
 import os
 import re
@@ -10,7 +9,7 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from imagedata_xr.errors import NoImagesError, OptionError, SourceError, SourceNotFoundError
-from imagedata_xr.sources.archive import ZipMember, is_zip, zip_members
+from imagedata_xr.sources.archives import ENDINGS, opened, selected
 from imagedata_xr.sources.files import (
     LocalFile,
     MemoryBytes,
@@ -19,6 +18,8 @@ from imagedata_xr.sources.files import (
     through_fsspec,
     without_password,
 )
+from imagedata_xr.sources.tarred import TarMember, Unpacked
+from imagedata_xr.sources.zipped import ZipMember
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +31,8 @@ __all__ = ["find_sources"]
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+(://|::)")
 _LOCAL_URL = re.compile(r"(file|local)://")
 _MAGIC = re.compile(r"[*?\[]")
-_SOURCES = (LocalFile, MemoryBytes, RemoteFile, ZipMember)
+_ARCHIVE_URL = re.compile(r"(zip|tar)://")
+_SOURCES = (LocalFile, MemoryBytes, RemoteFile, ZipMember, TarMember, Unpacked)
 
 
 def find_sources(
@@ -42,10 +44,11 @@ def find_sources(
     Parameters
     ----------
     source : str, path-like, bytes, binary file object, Source, or a list or tuple of them
-        A folder (with all folders below it), a file, a glob pattern, a ZIP archive, a folder,
-        member or pattern inside one (``a.zip/folder``), or an fsspec URL of any of these. What
-        exists literally is never taken for a pattern or a URL. A ZIP archive is opened where it
-        is named itself, not where a folder holds it.
+        A folder (with all folders below it), a file, a glob pattern, an archive (ZIP; tar, also
+        compressed by gzip, bzip2 or xz), a folder, member or pattern inside one
+        (``a.zip/folder``, ``a.zip?folder``), or an fsspec URL of any of these. What exists
+        literally is never taken for a pattern or a URL. An archive is opened where it is named
+        itself, not where a folder holds it.
     storage_options : mapping, optional
         Passed on to fsspec for URLs.
 
@@ -81,13 +84,13 @@ def _find(source: object, options: dict[str, Any]) -> list[Source]:
     if isinstance(source, list | tuple):
         return [found for item in source for found in _find(item, options)]
     if isinstance(source, _SOURCES):
-        return _opened(source)
+        return opened(source)
     if isinstance(source, str | os.PathLike):
         return _named(os.fsdecode(source), options)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _opened(MemoryBytes("<bytes>", bytes(source)))
+        return opened(MemoryBytes("<bytes>", bytes(source)))
     if hasattr(source, "read"):
-        return _opened(_from_file_object(source))
+        return opened(_from_file_object(source))
     raise OptionError(
         f"a {type(source).__name__} is no source of images: give a path, a glob pattern, a URL, "
         "bytes, a binary file object, or a list of these"
@@ -135,11 +138,6 @@ def _local_path(url: str) -> str:
     return str(LocalFileSystem._strip_protocol(url))  # noqa: SLF001 - fsspec's way to do it
 
 
-def _opened(source: Source) -> list[Source]:
-    """Return the members of an archive, or a source that is none itself."""
-    return list(zip_members(source)) if is_zip(source) else [source]
-
-
 # Local files -----------------------------------------------------------------------------------
 
 
@@ -151,7 +149,7 @@ def _existing(path: str) -> list[Source]:
     if stat.S_ISDIR(mode):
         return [LocalFile(found) for found in _walk(path)]
     if stat.S_ISREG(mode):
-        return _opened(LocalFile(path))
+        return opened(LocalFile(path))
     raise SourceError(f"{path}: is neither a file nor a folder")
 
 
@@ -191,7 +189,7 @@ def _globbed(pattern: str) -> list[Source]:
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - literal prefixes stay
     if not matches:
         raise SourceNotFoundError(f"{pattern}: no such file or folder, and nothing matches it")
-    opens = pattern.lower().endswith(".zip")
+    opens = pattern.lower().endswith(ENDINGS)
     found: list[Source] = []
     for match in matches:
         if opens or os.path.isdir(match):  # noqa: PTH112
@@ -205,35 +203,19 @@ def _globbed(pattern: str) -> list[Source]:
 
 
 def _inside_archive(name: str) -> list[Source] | None:
-    """Return what a path such as ``a.zip/folder`` means, None if no part of it is a file."""
-    for separator in re.finditer(r"[/\\]|::", name):
+    """
+    Return what ``a.zip/folder`` or ``a.zip?folder`` means, None if no part of it is a file.
+
+    The question mark is how imagedata writes it.
+    """
+    for separator in re.finditer(r"[/\\?]|::", name):
         path, rest = name[: separator.start()], name[separator.end() :]
         if os.path.isfile(path):  # noqa: PTH113
-            archive = LocalFile(path)
-            if not is_zip(archive):
-                raise SourceNotFoundError(f"{name}: {path} is a file, and no ZIP archive")
-            return _selected(archive, rest)
+            found = selected(LocalFile(path), rest)
+            if found is None:
+                raise SourceNotFoundError(f"{name}: {path} is a file, and no archive")
+            return found
     return None
-
-
-def _selected(archive: Source, inner: str) -> list[Source]:
-    """Return the members that a folder, a name or a pattern inside an archive means."""
-    members: list[ZipMember] = zip_members(archive)
-    inner = inner.replace("\\", "/").strip("/")
-    if not inner:
-        return list(members)
-    exact = [member for member in members if member.member == inner]
-    if exact:
-        return [found for member in exact for found in _opened(member)]
-    below = [member for member in members if member.member.startswith(inner + "/")]
-    matching = [member for member in members if fnmatch.fnmatchcase(member.member, inner)]
-    if below or matching:
-        return list(below or matching)
-    for member in members:
-        rest = inner.removeprefix(member.member)
-        if rest != inner and rest.startswith(("/", "::")) and is_zip(member):
-            return _selected(member, rest.removeprefix("::"))
-    raise SourceNotFoundError(f"{archive.name}::{inner}: no such member of the archive")
 
 
 # URLs ------------------------------------------------------------------------------------------
@@ -241,9 +223,12 @@ def _selected(archive: Source, inner: str) -> list[Source]:
 
 def _remote(url: str, options: dict[str, Any]) -> list[Source]:
     head, _, rest = url.partition("::")
-    if rest and head.startswith("zip://"):
+    inner = _ARCHIVE_URL.match(head)
+    if rest and inner:
         archives = _named(rest, options) if "::" in rest else _single(rest, options)
-        return [found for a in archives for found in _selected(a, head.removeprefix("zip://"))]
+        return [found for one in archives for found in _chosen(one, head[inner.end() :])]
+    if rest and "://" in head and "://" not in rest:
+        return _chosen(_single(head, options)[0], rest)
     system, path = through_fsspec(url, options)
     name = without_password(url)
     try:
@@ -258,16 +243,28 @@ def _remote(url: str, options: dict[str, Any]) -> list[Source]:
         for inner, info in sorted(listing.items())
         if info.get("type", "file") == "file"
     ]
-    return _opened(found[0]) if single and found else list(found)
+    return opened(_settled(found[0])) if single and found else list(found)
+
+
+def _settled(remote: RemoteFile) -> Source:
+    """Return a file that can be read in part: fetched once where its server cannot do that."""
+    return remote if remote.has_ranges else Unpacked(remote, "")
+
+
+def _chosen(archive: Source, inner: str) -> list[Source]:
+    found = selected(archive, inner)
+    if found is None:
+        raise SourceError(f"{archive.name}: is no archive")
+    return found
 
 
 def _single(url: str, options: dict[str, Any]) -> list[Source]:
     """Return an archive itself rather than its members."""
     if _LOCAL_URL.match(url):
         return [LocalFile(_local_path(url))]
-    return (
-        [RemoteFile(url, tuple(sorted(options.items())))] if _URL.match(url) else [LocalFile(url)]
-    )
+    if not _URL.match(url):
+        return [LocalFile(url)]
+    return [_settled(RemoteFile(url, tuple(sorted(options.items()))))]
 
 
 def _listed(system: Any, path: str) -> tuple[dict[str, Any], bool]:
