@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
+    from imagedata_xr.errors import ImagedataError
     from imagedata_xr.frames import Source
 
 __all__ = ["TarMember", "Unpacked", "is_tar", "packed_tar", "tar_members"]
@@ -195,7 +196,7 @@ def _spooled(archive: Source, codec: str, stamp: int) -> _Spooled:
     return _Spooled(file, size)
 
 
-def _damaged(archive: Source, error: Exception) -> SourceError:
+def _damaged(archive: Source, error: Exception) -> ImagedataError:
     if isinstance(error, OSError) and error.errno is not None:
         return source_error(archive.name, error)
     if isinstance(error, SourceError):
