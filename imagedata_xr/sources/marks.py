@@ -6,8 +6,9 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from imagedata_xr.sources.archive import ZipMember
 from imagedata_xr.sources.files import LocalFile, MemoryBytes, RemoteFile, through_fsspec
+from imagedata_xr.sources.tarred import TarMember, Unpacked
+from imagedata_xr.sources.zipped import ZipMember
 
 if TYPE_CHECKING:
     from imagedata_xr.frames import Source
@@ -37,10 +38,10 @@ def mark(source: Source) -> str:
             # Whoever reads it says what is wrong.
             return ""
         return f"{status.st_size}:{status.st_mtime_ns}"
-    if isinstance(source, ZipMember):
+    if isinstance(source, ZipMember | TarMember):
         return _member(source, mark(source.archive))
-    if isinstance(source, RemoteFile):
-        return _remote(source)
+    if isinstance(source, RemoteFile | Unpacked):
+        return _remote(source) if isinstance(source, RemoteFile) else mark(source.archive)
     if isinstance(source, MemoryBytes):
         return hashlib.blake2b(source.data, digest_size=16).hexdigest()
     return ""
@@ -51,7 +52,7 @@ def marks(sources: list[Source]) -> dict[str, str]:
     archives: dict[Source, str] = {}
     found = {}
     for one in sources:
-        if isinstance(one, ZipMember):
+        if isinstance(one, ZipMember | TarMember):
             if one.archive not in archives:
                 archives[one.archive] = mark(one.archive)
             found[one.name] = _member(one, archives[one.archive])
@@ -60,11 +61,17 @@ def marks(sources: list[Source]) -> dict[str, str]:
     return found
 
 
-def _member(source: ZipMember, archive: str) -> str:
-    return f"{archive}:{source.crc:08x}:{source.size}" if archive else ""
+def _member(source: ZipMember | TarMember, archive: str) -> str:
+    if not archive:
+        return ""
+    own = f"{source.crc:08x}" if isinstance(source, ZipMember) else source.offset
+    return f"{archive}:{own}:{source.size}"
 
 
 def _remote(source: RemoteFile) -> str:
+    if source.by_http:
+        # fsspec's key of a web page is that of its address, whatever it holds now.
+        return ""
     try:
         system, path = through_fsspec(source.url, dict(source.options))
         return str(system.ukey(path))

@@ -319,12 +319,14 @@ def packed_tar(source: Source, start: bytes) -> Unpacked | None:
                 found += piece[: _BLOCK - len(found)]
                 if len(found) == _BLOCK:
                     break
+        if not is_tar(found):
+            raise ValueError("there is no tar archive in it")
     except _DAMAGED as error:
         if PurePath(source.name).stem.lower().endswith(".tar"):
             raise _damaged(source, error) from error
         # What it is cannot be seen: the reader of the file says what is wrong with it.
         return None
-    return Unpacked(source, codec) if is_tar(found) else None
+    return Unpacked(source, codec)
 
 
 def tar_members(archive: Source) -> list[TarMember | Refused]:
