@@ -10,7 +10,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from imagedata_xr.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "CT",
@@ -20,6 +20,7 @@ __all__ = [
     "SIXTEEN",
     "class_of",
     "complete",
+    "complete_general",
     "modality_of",
     "named_class",
     "third_value",
@@ -142,12 +143,22 @@ def complete(dataset: Any, *, placed: bool) -> None:
     for keyword, value in _DEFAULT.get(kind, {}).items():
         if not dataset.get(keyword):
             setattr(dataset, keyword, value)
-    wanted = [*_EMPTY, *_EMPTY_OF.get(kind, ()), *(_PLACED if placed else ())]
+    complete_general(dataset)
+    wanted = [*_EMPTY_OF.get(kind, ()), *(_PLACED if placed else ())]
     if kind == SECONDARY_CAPTURE or not placed:
         wanted.append("PatientOrientation")
     if not dataset.get("BodyPartExamined"):
         # Of a body part that may be one of a pair.
         wanted.append("Laterality")
+    _add_empty(dataset, wanted)
+
+
+def complete_general(dataset: Any) -> None:
+    """Add, empty, what every image of a patient has to have and the header lacks."""
+    _add_empty(dataset, _EMPTY)
+
+
+def _add_empty(dataset: Any, wanted: Iterable[str]) -> None:
     for keyword in wanted:
         if keyword not in dataset:
             tag = tag_for_keyword(keyword)
