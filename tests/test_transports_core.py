@@ -21,9 +21,9 @@ from imagedata_xr.errors import (
     WriteError,
 )
 from imagedata_xr.testing import Phantom, change_header, duplicate_file, write_series
-from imagedata_xr.transports import Locator, Outcome, Receipt, Selection, files_of
+from imagedata_xr.transports import Locator, Outcome, Receipt, Selection
 from imagedata_xr.transports.core.dispatch import is_remote, transport
-from imagedata_xr.transports.core.outgoing import outgoing
+from imagedata_xr.transports.core.outgoing import files_of, outgoing
 from imagedata_xr.transports.core.part10 import identify, safe_name
 from imagedata_xr.transports.core.policy import Retry
 from imagedata_xr.transports.core.spool import Incoming, Ledger, Spool, clear_spool, spool_root

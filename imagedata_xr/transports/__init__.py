@@ -14,19 +14,19 @@ by the entry point group ``imagedata_xr.transports``, named by scheme::
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from imagedata_xr.errors import NoImagesError, OptionError, SourceNotFoundError
+from imagedata_xr.errors import OptionError
 from imagedata_xr.transports.core.dispatch import Transport, is_remote, transport
 from imagedata_xr.transports.core.locator import Locator
+from imagedata_xr.transports.core.outgoing import files_of
 from imagedata_xr.transports.core.policy import Limits, Retry, Timeouts
 from imagedata_xr.transports.core.results import Instance, Manifest, Outcome, Receipt
 from imagedata_xr.transports.core.selection import Record, Selection
 from imagedata_xr.transports.core.spool import clear_spool
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
 
     from imagedata_xr.transports.core.selection import Level
@@ -170,29 +170,3 @@ def verify(url: str | Locator, receipt: Receipt, **options: Any) -> Receipt:
         With `verified` of each outcome True or False.
     """
     return transport(url).verify(url, receipt, **options)
-
-
-def files_of(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """
-    Return the files of folders, files, or several of them, in a reproducible order.
-
-    Raises
-    ------
-    SourceNotFoundError
-        One is not there.
-    NoImagesError
-        There is no file.
-    """
-    items = [source] if isinstance(source, str | os.PathLike) else list(source)
-    found: dict[Path, None] = {}
-    for item in items:
-        path = Path(item)
-        if path.is_dir():
-            found.update(dict.fromkeys(sorted(p for p in path.rglob("*") if p.is_file())))
-        elif path.is_file():
-            found[path] = None
-        else:
-            raise SourceNotFoundError(f"{path}: no such file or folder")
-    if not found:
-        raise NoImagesError("there is no file to send")
-    return list(found)

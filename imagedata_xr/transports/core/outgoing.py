@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imagedata_xr.errors import FormatError
+from imagedata_xr.errors import FormatError, NoImagesError, SourceNotFoundError
 from imagedata_xr.transports.core.part10 import identify
 from imagedata_xr.transports.core.results import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Sequence
 
     from imagedata_xr.transports.core.part10 import Identity
 
-__all__ = ["Outgoing", "outgoing"]
+__all__ = ["Outgoing", "files_of", "outgoing"]
 
 _DIRECTORY: Final = "1.2.840.10008.1.3.10"
 _SUFFIXES: Final = (".dcm", ".dicom", ".ima")
@@ -105,3 +106,29 @@ def _same(one: Outgoing, other: Outgoing) -> bool:
             if data != second.read(1 << 20):
                 return False
     return True
+
+
+def files_of(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """
+    Return the files of folders, files, or several of them, in a reproducible order.
+
+    Raises
+    ------
+    SourceNotFoundError
+        One is not there.
+    NoImagesError
+        There is no file.
+    """
+    items = [source] if isinstance(source, str | os.PathLike) else list(source)
+    found: dict[Path, None] = {}
+    for item in items:
+        path = Path(item)
+        if path.is_dir():
+            found.update(dict.fromkeys(sorted(p for p in path.rglob("*") if p.is_file())))
+        elif path.is_file():
+            found[path] = None
+        else:
+            raise SourceNotFoundError(f"{path}: no such file or folder")
+    if not found:
+        raise NoImagesError("there is no file to send")
+    return list(found)

@@ -1,0 +1,260 @@
+"""
+Associations with pynetdicom: tuned, bounded, silent, and with errors that say what happened.
+
+pynetdicom 3.0.4 is used with three changes, all here. Its sockets wait for each other (Nagle's
+algorithm here, delayed acknowledgements there): 40 ms a message. One answer in some thousand is
+lost, because the thread that serves requests can pass its checkpoint just when it is closed, and
+take the answer. And it logs what is asked and answered, with the names of patients.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from imagedata_xr.errors import (
+    AuthenticationError,
+    MissingDependencyError,
+    PeerConnectionError,
+    RejectedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pynetdicom.association import Association
+
+    from imagedata_xr.errors import TransportError
+    from imagedata_xr.transports.dimse.peer import Peer
+
+__all__ = ["TemporaryRejectionError", "associated", "library", "socket_handlers"]
+
+PDU: Final = 131072
+_RESULT_TRANSIENT: Final = 2
+_TITLE_REASONS: Final = {3: "the calling AE title", 7: "the called AE title"}
+
+
+class TemporaryRejectionError(PeerConnectionError):
+    """The server takes no association now, but may do so later."""
+
+
+def library() -> Any:
+    """
+    Return pynetdicom, told to keep patients out of its logs.
+
+    Raises
+    ------
+    MissingDependencyError
+        It is not installed.
+    """
+    try:
+        import pynetdicom
+        from pynetdicom import _config
+    except ImportError as error:
+        raise MissingDependencyError(
+            'DICOM servers need pynetdicom: pip install "imagedata_xr[network]"'
+        ) from error
+    _config.LOG_REQUEST_IDENTIFIERS = False
+    _config.LOG_RESPONSE_IDENTIFIERS = False
+    _config.LOG_HANDLER_LEVEL = "none"
+    return pynetdicom
+
+
+class _Checkpoint:
+    """
+    In place of the event at which the reactor of an association is halted.
+
+    `clear` returns when the reactor really stands still, so that it cannot take an answer that
+    somebody else waits for.
+    """
+
+    def __init__(self, association: Association) -> None:
+        self._condition = threading.Condition()
+        self._open = True
+        self._parked = False
+        self._association = association
+
+    def is_set(self) -> bool:
+        return self._open
+
+    def wait(self, timeout: float | None = None) -> bool:
+        with self._condition:
+            while not self._open:
+                self._parked = True
+                self._condition.notify_all()
+                self._condition.wait(timeout)
+            self._parked = False
+        return True
+
+    def set(self) -> None:
+        with self._condition:
+            self._open = True
+            self._parked = False
+            self._condition.notify_all()
+
+    def clear(self) -> None:
+        with self._condition:
+            self._open = False
+            if threading.current_thread() is self._association:
+                return
+            while not self._parked and self._association.is_alive():
+                self._condition.wait(0.05)
+
+
+def socket_handlers() -> list[Any]:
+    """Return the event handlers that keep the two sides from waiting for each other."""
+    evt = library().evt
+
+    def opened(event: Any) -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            raw = event.assoc.dul.socket.socket
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def moved(event: Any) -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            raw = event.assoc.dul.socket.socket
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+    handlers = [(evt.EVT_CONN_OPEN, opened)]
+    if hasattr(socket, "TCP_QUICKACK"):
+        handlers += [(evt.EVT_DATA_SENT, moved), (evt.EVT_DATA_RECV, moved)]
+    return handlers
+
+
+def entity(peer: Peer) -> Any:
+    """Return the application entity that we are towards a peer."""
+    ae = library().AE(peer.calling)
+    ae.connection_timeout = peer.timeouts.connect
+    ae.acse_timeout = peer.timeouts.handshake
+    ae.dimse_timeout = peer.timeouts.response
+    ae.network_timeout = peer.timeouts.response + peer.timeouts.idle
+    ae.maximum_pdu_size = PDU
+    return ae
+
+
+@contextlib.contextmanager
+def associated(
+    peer: Peer,
+    contexts: Sequence[Any],
+    *,
+    roles: Sequence[Any] = (),
+    handlers: Sequence[Any] = (),
+) -> Iterator[Association]:
+    """
+    Open an association, and release or abort it at the end.
+
+    Parameters
+    ----------
+    peer : Peer
+    contexts : sequence of PresentationContext
+        At most 128.
+    roles : sequence of SCP_SCU_RoleSelectionNegotiation
+    handlers : sequence of tuple
+        Of pynetdicom's events.
+
+    Raises
+    ------
+    PeerConnectionError
+        The server cannot be reached, does not answer, or takes no association now
+        (`TemporaryRejectionError`).
+    AuthenticationError
+        It does not accept the AE titles or the certificate.
+    RejectedError
+        It refuses, or accepts none of the contexts.
+    """
+    evt = library().evt
+    ae = entity(peer)
+    tls = None if peer.tls is None else (peer.tls.client(), peer.host)
+    connected: list[float] = []
+    opened = (evt.EVT_CONN_OPEN, lambda _: connected.append(time.monotonic()))
+    association = ae.associate(
+        peer.host,
+        peer.port,
+        contexts=list(contexts),
+        ae_title=peer.aet,
+        ext_neg=list(roles),
+        tls_args=tls,
+        evt_handlers=[*socket_handlers(), opened, *handlers],
+    )
+    if not association.is_established:
+        raise _refusal(peer, association, connected=bool(connected))
+    association._reactor_checkpoint = _Checkpoint(association)  # noqa: SLF001 - see the top
+    try:
+        yield association
+    except BaseException:
+        _ended(association, abort=True)
+        raise
+    _ended(association, abort=False)
+
+
+def _ended(association: Association, *, abort: bool) -> None:
+    with contextlib.suppress(Exception):
+        if association.is_established:
+            association.abort() if abort else association.release()
+    association.join(5)
+
+
+def _refusal(peer: Peer, association: Association, *, connected: bool) -> TransportError:
+    """Return the error for an association that did not come about."""
+    answer = association.acceptor.primitive
+    if association.is_rejected and answer is not None:
+        return _rejection(peer, answer)
+    if not connected:
+        return _unconnected(peer)
+    if answer is not None and answer.result == 0:
+        return RejectedError(
+            f"{peer}: accepts nothing of what was proposed: the AE title may not do this there, "
+            "or it knows none of these classes and transfer syntaxes",
+        )
+    if peer.tls is not None:
+        return _unconnected(peer)
+    return PeerConnectionError(
+        f"{peer}: the connection is made, but there is no answer to the request for an "
+        f"association: is it a DICOM port, without TLS (else dicoms://), and does it know the "
+        f"calling AE title {peer.calling}?"
+    )
+
+
+def _rejection(peer: Peer, answer: Any) -> TransportError:
+    said = f"{answer.result_str}, {answer.source_str}, {answer.reason_str}"
+    if answer.result == _RESULT_TRANSIENT:
+        return TemporaryRejectionError(f"{peer}: takes no association now ({said})")
+    title = _TITLE_REASONS.get(answer.diagnostic) if answer.result_source == 1 else None
+    if title is not None:
+        which = peer.calling if "calling" in title else peer.aet
+        return AuthenticationError(f"{peer}: does not recognize {title} {which!r} ({said})")
+    return RejectedError(f"{peer}: rejects the association ({said})")
+
+
+def _unconnected(peer: Peer) -> TransportError:
+    """Connect once more without pynetdicom, which only logs why it could not."""
+    try:
+        raw = socket.create_connection((peer.host, peer.port), timeout=peer.timeouts.connect)
+    except OSError as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return PeerConnectionError(f"{peer}: cannot be reached: {reason}")
+    with raw:
+        if peer.tls is None:
+            return PeerConnectionError(f"{peer}: the connection was closed at once")
+        try:
+            with peer.tls.client().wrap_socket(raw, server_hostname=peer.host) as wrapped:
+                # A server says only with TLS 1.3's first data that it wanted our certificate.
+                wrapped.settimeout(min(peer.timeouts.connect, 2.0))
+                wrapped.recv(1)
+        except ssl.SSLCertVerificationError as error:
+            return AuthenticationError(
+                f"{peer}: its certificate is not accepted ({error.verify_message}): give the "
+                "certificates to trust with tls=Tls(ca=...)"
+            )
+        except ssl.SSLError as error:
+            return AuthenticationError(
+                f"{peer}: no TLS connection ({error.reason}): does it speak TLS, and does it want "
+                "a certificate, tls=Tls(certificate=..., key=...)?"
+            )
+        except OSError:
+            pass
+    return PeerConnectionError(f"{peer}: TLS works, but there is no DICOM association behind it")

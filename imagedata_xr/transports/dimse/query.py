@@ -1,0 +1,319 @@
+"""C-ECHO and C-FIND: whether a server answers, and what it has (PS3.4 annex C)."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from imagedata_xr.errors import (
+    OptionError,
+    PeerConnectionError,
+    RejectedError,
+    TransportError,
+)
+from imagedata_xr.transports.core.locator import Locator
+from imagedata_xr.transports.core.selection import KEYS, LEVELS, Record, Selection
+from imagedata_xr.transports.dimse.association import associated, library
+from imagedata_xr.transports.dimse.keys import (
+    OF_PATIENT,
+    RETURNED,
+    agrees,
+    by_level,
+    given,
+    identifier,
+    is_pattern,
+    values_of,
+)
+from imagedata_xr.transports.dimse.peer import Peer
+from imagedata_xr.transports.dimse.status import describe, is_pending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import TypeVar
+
+    from pydicom import Dataset
+
+    from imagedata_xr.transports.core.selection import Level
+
+    _T = TypeVar("_T")
+
+__all__ = ["echo", "find", "found", "patiently", "selection_of"]
+
+_UID: Final = re.compile(r"[012](\.(0|[1-9]\d*))+")
+_PATIENT_ROOT: Final = "1.2.840.10008.5.1.4.1.2.1.1"
+_STUDY_ROOT: Final = "1.2.840.10008.5.1.4.1.2.2.1"
+_ECHO: Final = "1.2.840.10008.1.1"
+
+
+def selection_of(url: str | Locator, *, keys: Mapping[str, str] | None = None) -> Selection:
+    """
+    Return what the path of a URL selects.
+
+    Parameters
+    ----------
+    url : str or Locator
+        ``dicom://host:port/AET[/patient[/study[/series[/instance]]]]``: a Patient ID, the UID of
+        a study or its accession number, the UID of a series or its number, the UID of an
+        instance. An empty part or ``*`` means any; ``*`` and ``?`` in a Patient ID match.
+    keys : mapping of str to str, optional
+        More keywords to match.
+
+    Raises
+    ------
+    OptionError
+        The path has more parts, or one that cannot be.
+    """
+    locator = Locator.parse(url)
+    parts: list[str | None] = [None if one in ("", "*") else one for one in locator.path[1:]]
+    if len(parts) > len(LEVELS):
+        raise OptionError(f"{locator}: has more parts than AET/patient/study/series/instance")
+    parts += [None] * (len(LEVELS) - len(parts))
+    patient, study, series, instance = parts
+    number: int | None = None
+    if series is not None and not _UID.fullmatch(series):
+        if not series.isdecimal():
+            raise OptionError(f"{locator}: a series is named by its UID or number")
+        number, series = int(series), None
+    if instance is not None and not _UID.fullmatch(instance):
+        raise OptionError(f"{locator}: an instance is named by its UID")
+    by_uid = study is not None and _UID.fullmatch(study) is not None
+    return Selection(
+        patient=patient,
+        study=study if by_uid else None,
+        accession=None if by_uid else study,
+        series=series,
+        series_number=number,
+        instance=instance,
+        keys=tuple((keys or {}).items()),
+    )
+
+
+def echo(url: str | Locator, **options: Any) -> float:
+    """
+    Ask a server whether it is there (C-ECHO).
+
+    Parameters
+    ----------
+    url : str
+    **options
+        `calling`, `tls`, `timeouts`: see `Peer.of`.
+
+    Returns
+    -------
+    float
+        Seconds until the answer, of an association that is open already.
+
+    Raises
+    ------
+    TransportError
+        It does not answer, or refuses.
+    """
+    peer = Peer.of(url, **options)
+    context = library().build_context(_ECHO)
+    with associated(peer, [context]) as association:
+        begin = time.perf_counter()
+        answer = association.send_c_echo()
+        _check_final(peer, "C-ECHO", answer)
+        return time.perf_counter() - begin
+
+
+def find(
+    url: str | Locator,
+    *,
+    level: Level | None = None,
+    keys: Mapping[str, str] | None = None,
+    **options: Any,
+) -> list[Record]:
+    """
+    Return what a server has (C-FIND).
+
+    Parameters
+    ----------
+    url : str
+        What is selected: see `selection_of`.
+    level : {"patient", "study", "series", "instance"}, optional
+        What to list; by default the level below the one that the URL names.
+    keys : mapping of str to str, optional
+        More DICOM keywords and what they must match, such as ``{"StudyDate": "20260101-"}``.
+        Those of a study restrict the studies, those of a series the series.
+    **options
+        `calling`, `tls`, `timeouts`, `retry`, `limits`: see `Peer.of`.
+
+    Returns
+    -------
+    list of Record
+        Each with the values of the levels above it.
+
+    Raises
+    ------
+    TransportError
+        It does not answer, or refuses.
+    OptionError
+        The URL or an option means nothing.
+    """
+    peer = Peer.of(url, **options)
+    selection = selection_of(url, keys=keys)
+    if level is None:
+        named = selection.level
+        level = LEVELS[0 if named is None else min(LEVELS.index(named) + 1, len(LEVELS) - 1)]
+    if level not in LEVELS:
+        raise OptionError(f"level={level!r}: give one of {', '.join(LEVELS)}")
+    return patiently(peer, lambda: found(peer, selection, level))
+
+
+def patiently(peer: Peer, action: Callable[[], _T]) -> _T:
+    """Repeat what changes nothing on the server, as the peer's `retry` says."""
+    for delay in peer.retry.delays():
+        try:
+            return action()
+        except PeerConnectionError:
+            time.sleep(delay)
+    return action()
+
+
+def found(peer: Peer, selection: Selection, level: Level) -> list[Record]:
+    """Return what a server has, in one association and one attempt."""
+    build = library().build_context
+    # A syntax a context would be usual; text has one size in all of them.
+    contexts = [build(root, "1.2.840.10008.1.2") for root in (_STUDY_ROOT, _PATIENT_ROOT)]
+    with associated(peer, contexts) as association:
+        roots = {str(context.abstract_syntax) for context in association.accepted_contexts}
+        query = _Query(peer, association, selection, roots)
+        return query.at(level)
+
+
+class _Query:
+    """
+    The levels of a hierarchy, from the top down.
+
+    A server need not answer a query that leaves out the key of a level above (PS3.4 section
+    C.4.1.2.1), and those in use differ in what they then do: so each is asked for first.
+    """
+
+    def __init__(self, peer: Peer, association: Any, selection: Selection, roots: set[str]) -> None:
+        self.peer = peer
+        self.association = association
+        self.selection = selection
+        self.roots = roots
+        self.count = 0
+        self.more = by_level(selection.keys)
+
+    def at(self, level: Level) -> list[Record]:
+        if level == "patient":
+            return self._patients()
+        if level == "study":
+            return self._studies()
+        above = self.at(LEVELS[LEVELS.index(level) - 1])
+        return [one for parent in above for one in self._below(parent, level)]
+
+    def _patients(self) -> list[Record]:
+        of_study = self.selection.study or self.selection.accession or self.more["study"]
+        if _PATIENT_ROOT in self.roots and not of_study:
+            wanted = {**self.more["patient"], **given("PatientID", self.selection.patient)}
+            return self._ask("patient", wanted, {}, root=_PATIENT_ROOT)
+        patients: dict[str, Record] = {}
+        for study in self._studies():
+            values = {key: study.get(key) for key in OF_PATIENT}
+            patients.setdefault(study.get("PatientID"), Record("patient", values))
+        return list(patients.values())
+
+    def _studies(self) -> list[Record]:
+        wanted = {
+            **self.more["patient"],
+            **self.more["study"],
+            **given("PatientID", self.selection.patient),
+            **given("StudyInstanceUID", self.selection.study),
+            **given("AccessionNumber", self.selection.accession),
+        }
+        if _STUDY_ROOT in self.roots:
+            return self._ask("study", wanted, {}, root=_STUDY_ROOT)
+        return [
+            study
+            for patient in self._patients()
+            for study in self._ask(
+                "study",
+                {**wanted, "PatientID": patient.uid},
+                dict(patient.values),
+                root=_PATIENT_ROOT,
+            )
+        ]
+
+    def _below(self, parent: Record, level: Level) -> list[Record]:
+        root = _STUDY_ROOT if _STUDY_ROOT in self.roots else _PATIENT_ROOT
+        number = self.selection.series_number
+        wanted = {**self.more[level]}
+        if level == "series":
+            wanted |= given("SeriesInstanceUID", self.selection.series)
+            wanted |= given("SeriesNumber", None if number is None else str(number))
+        else:
+            wanted |= given("SOPInstanceUID", self.selection.instance)
+        above = LEVELS[1 if root == _STUDY_ROOT else 0 : LEVELS.index(level)]
+        fixed = {KEYS[one]: parent[KEYS[one]] for one in above}
+        found = self._ask(level, {**fixed, **wanted}, dict(parent.values), root=root)
+        return [one for one in found if number is None or _is_number(one, number)]
+
+    def _ask(
+        self, level: Level, wanted: dict[str, str], inherited: dict[str, str], *, root: str
+    ) -> list[Record]:
+        returned = RETURNED[level]
+        if level == "study" and root == _STUDY_ROOT:
+            returned = (*OF_PATIENT, *returned)
+        question = identifier(level, {**dict.fromkeys(returned, ""), **wanted})
+        records: list[Record] = []
+        for answer in self._answers(question, root):
+            values = {**inherited, **values_of(answer)}
+            for key, value in wanted.items():
+                # Some leave out the key that they were asked by.
+                if key in KEYS.values() and not values.get(key) and not is_pattern(value):
+                    values[key] = value
+            record = Record(level, values)
+            if record.uid and all(agrees(key, text, values) for key, text in wanted.items()):
+                records.append(record)
+        return records
+
+    def _answers(self, question: Dataset, root: str) -> Iterator[Dataset]:
+        answers = self.association.send_c_find(question, root, msg_id=self.count % 65535 + 1)
+        self.count += 1
+        number = 0
+        for status, answer in answers:
+            code = status.get("Status")
+            if code is not None and is_pending(code):
+                number += 1
+                if number > self.peer.limits.records:
+                    raise TransportError(
+                        f"{self.peer}: sends more than {number - 1} answers to one query: "
+                        "select less, or allow more with limits=Limits(records=...)"
+                    )
+                if answer is None:
+                    raise TransportError(f"{self.peer}: sent an answer that cannot be decoded")
+                yield answer
+                continue
+            _check_final(self.peer, "C-FIND", status)
+
+
+def _check_final(peer: Peer, request: str, status: Dataset) -> None:
+    code = status.get("Status")
+    if code is None:
+        raise PeerConnectionError(f"{peer}: stopped answering during {request}")
+    if code != 0:
+        raise RejectedError(f"{peer}: refuses {request}: {describe(code)}", status=code)
+
+
+def _is_number(record: Record, number: int) -> bool:
+    try:
+        return int(record.get("SeriesNumber")) == number
+    except ValueError:
+        return False
+
+
+def restricted(selection: Selection, record: Record) -> Selection:
+    """Return the selection of just a series that was found."""
+    return replace(
+        selection,
+        study=record["StudyInstanceUID"],
+        series=record["SeriesInstanceUID"],
+        accession=None,
+        series_number=None,
+    )
