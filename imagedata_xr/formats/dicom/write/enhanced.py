@@ -9,32 +9,30 @@ what labels the axes is put into the standard functional groups besides.
 
 from __future__ import annotations
 
-import logging
-import warnings
-from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from pydicom import Dataset, config, dcmread
+from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
 
 from imagedata_xr import schema
-from imagedata_xr.errors import MissingDependencyError, WriteError
+from imagedata_xr.errors import WriteError
 from imagedata_xr.formats.dicom.vendors import term_of
 from imagedata_xr.formats.dicom.write.classes import CT, MR, PET
 from imagedata_xr.formats.dicom.write.derived import reference
 from imagedata_xr.formats.dicom.write.instances import save
+from imagedata_xr.formats.dicom.write.objects import require_highdicom, through_highdicom
 from imagedata_xr.formats.dicom.write.source_headers import source_frames
 from imagedata_xr.formats.dicom.write.uids import new_uid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from imagedata_xr.formats.dicom.write.layout import Layout
 
-__all__ = ["join", "require_highdicom"]
+__all__ = ["join"]
 
 _NAMES: Final = {
     MR: "LegacyConvertedEnhancedMRImage",
@@ -62,17 +60,6 @@ _UNASSIGNED: Final = (
 _MAY_BE_EMPTY: Final = ("FrameVOILUTSequence", "PixelValueTransformationSequence")
 
 
-def require_highdicom() -> Any:
-    """Return highdicom's module of legacy conversion, or raise MissingDependencyError."""
-    try:
-        from highdicom import legacy
-    except ImportError as error:
-        raise MissingDependencyError(
-            'multi-frame DICOM needs highdicom: pip install "imagedata_xr[objects]"'
-        ) from error
-    return legacy
-
-
 def join(folder: Path, name: str, layout: Layout, *, syntax: str | None = None) -> None:
     """
     Replace the single-frame files in a folder by one multi-frame instance.
@@ -95,7 +82,7 @@ def join(folder: Path, name: str, layout: Layout, *, syntax: str | None = None) 
     MissingDependencyError
         Without highdicom.
     """
-    legacy = require_highdicom()
+    legacy = require_highdicom().legacy
     paths = sorted(folder.iterdir())
     singles = [dcmread(path) for path in paths]
     kind = str(singles[0].SOPClassUID)
@@ -106,7 +93,7 @@ def join(folder: Path, name: str, layout: Layout, *, syntax: str | None = None) 
         )
     if any(single.SamplesPerPixel != 1 for single in singles):
         raise WriteError("multiframe=True writes grey images, not colours: leave it out")
-    with _silent():
+    with through_highdicom("these images cannot be joined into one multi-frame instance"):
         joined = getattr(legacy, _NAMES[kind])(
             singles,
             series_instance_uid=singles[0].SeriesInstanceUID,
@@ -120,24 +107,6 @@ def join(folder: Path, name: str, layout: Layout, *, syntax: str | None = None) 
     for path in paths:
         path.unlink()
     save(joined, folder / name, syntax=syntax)
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep highdicom from telling which attributes are missing, and names of patients it doubts."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with config.disable_value_validation(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise WriteError(
-            f"these images cannot be joined into one multi-frame instance ({error}): leave out "
-            "multiframe="
-        ) from error
-    finally:
-        logging.disable(before)
 
 
 def _label(joined: Any, singles: list[Any], layout: Layout) -> None:

@@ -10,9 +10,10 @@ from imagedata_xr.errors import OptionError
 from imagedata_xr.formats.dicom.like import geometry_image, take_geometry
 from imagedata_xr.formats.dicom.write.classes import named_class
 from imagedata_xr.formats.dicom.write.compress import syntax_of
-from imagedata_xr.formats.dicom.write.enhanced import join, require_highdicom
+from imagedata_xr.formats.dicom.write.enhanced import join
 from imagedata_xr.formats.dicom.write.keywords import elements
 from imagedata_xr.formats.dicom.write.layout import layout_of
+from imagedata_xr.formats.dicom.write.objects import require_highdicom
 from imagedata_xr.formats.dicom.write.series import Wish, write_series
 from imagedata_xr.formats.dicom.write.target import OURS, file_name
 from imagedata_xr.formats.dicom.write.template import template_header, template_of
