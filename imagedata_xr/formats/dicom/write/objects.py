@@ -24,7 +24,7 @@ def require_highdicom() -> Any:
         import highdicom.legacy
     except ImportError as error:
         raise MissingDependencyError(
-            'multi-frame DICOM and segmentations need highdicom: pip install "imagedata_xr[objects]"'
+            'multi-frame DICOM needs highdicom: pip install "imagedata_xr[objects]"'
         ) from error
     return highdicom
 
