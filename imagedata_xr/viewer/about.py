@@ -155,7 +155,7 @@ def _overlay(overlay: Overlay) -> dict[str, Any]:
     image = overlay.image
     return {
         "name": "overlay" if image.name is None else str(image.name),
-        "units": str(image.attrs.get(schema.UNITS, "")),
+        "units": "" if overlay.discrete else str(image.attrs.get(schema.UNITS, "")),
         "low": overlay.low,
         "high": overlay.high,
         "labels": overlay.labels,

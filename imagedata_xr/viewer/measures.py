@@ -52,7 +52,7 @@ def table(rois: Iterable[Roi], source: SliceSource, frame: Sequence[int]) -> lis
     Returns
     -------
     list of dict
-        ``name``, ``n`` (voxels), ``ml``, ``mean``, ``sd`` (of a sample), ``min``, ``max``, ``p5``,
+        ``name``, ``n`` (voxels), ``volume_ml``, ``mean``, ``sd`` (of a sample), ``min``, ``max``, ``p5``,
         ``median``, ``p95`` and ``units``; NaN does not count. Volume is None without geometry,
         values are None for colours.
     """
@@ -60,7 +60,11 @@ def table(rois: Iterable[Roi], source: SliceSource, frame: Sequence[int]) -> lis
     rows = []
     for name, group in _structures(rois).items():
         inside = voxels(group, scene, frame)
-        row: dict[str, Any] = {"name": name, "n": int(inside.sum()), "ml": _volume(scene, inside)}
+        row: dict[str, Any] = {
+            "name": name,
+            "n": int(inside.sum()),
+            "volume_ml": _volume(scene, inside),
+        }
         if not scene.colour:
             row |= _numbers(_values(source, frame, inside))
         row["units"] = str(scene.image.attrs.get(schema.UNITS, ""))

@@ -4,7 +4,8 @@ import { element } from "./pane.js"
 import { shortly } from "./places.js"
 
 const SVG = "http://www.w3.org/2000/svg"
-const COLUMNS = ["name", "n", "ml", "mean", "sd", "min", "max"]
+// Key in a row of the table -> heading
+const COLUMNS = { name: "name", n: "n", volume_ml: "ml", mean: "mean", sd: "sd", min: "min", max: "max" }
 
 function shape(parent, tag, attributes, text = "") {
   const made = document.createElementNS(SVG, tag)
@@ -94,10 +95,10 @@ export class Side {
     this.perFrame.hidden = !this.viewer.state.series.some((one) => one.dims.length)
     this.table.replaceChildren()
     const head = element("tr", "", this.table)
-    for (const name of COLUMNS) element("th", "", head, name)
+    for (const title of Object.values(COLUMNS)) element("th", "", head, title)
     for (const row of model.table) {
       const line = element("tr", "", this.table)
-      for (const name of COLUMNS) element("td", "", line, typeof row[name] === "number" ? shortly(row[name]) : row[name] ?? "")
+      for (const name of Object.keys(COLUMNS)) element("td", "", line, typeof row[name] === "number" ? shortly(row[name]) : row[name] ?? "")
     }
     this.table.hidden = !model.table.length
     this.hint.textContent = model.offline ? "A saved page: numbers of regions need Python."
@@ -148,7 +149,7 @@ export class Side {
   save() {
     const quote = (value) => (typeof value === "string" ? `"${value.replaceAll('"', '""')}"` : value)
     const rows = this.viewer.model.table
-    const names = rows.length ? Object.keys(rows[0]) : COLUMNS
+    const names = rows.length ? Object.keys(rows[0]) : Object.keys(COLUMNS)
     const text = [names.map(quote).join(), ...rows.map((row) => names.map((n) => quote(row[n] ?? "")).join())].join("\n")
     const link = document.createElement("a")
     link.href = URL.createObjectURL(new Blob([`${text}\n`], { type: "text/csv" }))

@@ -16,7 +16,7 @@ export const STYLE = `
 .imxr .sliders .value { min-width:92px; font-variant-numeric:tabular-nums }
 .imxr .sliders label.chosen .name { color:#4ab4ff }
 .imxr .body { display:flex; flex:1 1 0; min-height:0 }
-.imxr .panes { flex:1 1 0; min-width:0; min-height:0; display:grid; gap:2px; background:#30363d }
+.imxr .panes { flex:1 1 0; min-width:0; min-height:0; display:grid; gap:2px; background:#21262d }
 .imxr .pane { position:relative; overflow:hidden; background:#000; min-width:0; min-height:0 }
 .imxr .pane.active::after { content:""; position:absolute; inset:0; border:1px solid #4ab4ff; pointer-events:none; z-index:6 }
 .imxr .panes.single .pane.active::after { display:none }
