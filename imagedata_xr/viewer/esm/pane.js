@@ -4,6 +4,8 @@ import { figureOf, pixelsOf, rendererOf, repaint, setQuietly, smoothPainter, swa
 import { drawLayer } from "./layer.js"
 import { nearest, shortly, toPatient } from "./places.js"
 
+const LATE_MS = 3000
+const LATE = "waiting for this picture from Python\n(in Jupyter: is pyviz_comms installed beside it?)"
 const CORNERS = ["tl", "tr", "bl", "br"]
 const EDGES = ["left", "right", "top", "bottom"]
 
@@ -148,7 +150,11 @@ export class Pane {
   // Until its picture is here, no other slice's picture may stand under this slice's text.
   update() {
     const here = this.paint()
-    if (!here) this.viewer.store.want([this.wanted()])
+    clearTimeout(this.late)
+    if (!here) {
+      this.viewer.store.want([this.wanted()])
+      this.late = setTimeout(() => (this.notice.textContent = LATE), LATE_MS)
+    }
     this.plot.style.visibility = here ? "" : "hidden"
     this.draw()
   }

@@ -7,6 +7,9 @@ const SVG = "http://www.w3.org/2000/svg"
 // Key in a row of the table -> heading
 const COLUMNS = { name: "name", n: "n", volume_ml: "ml", mean: "mean", sd: "sd", min: "min", max: "max" }
 
+// Four digits are what a column has room for; counts stay whole.
+const briefly = (value) => (Number.isInteger(value) ? String(value) : String(+value.toPrecision(4)))
+
 function shape(parent, tag, attributes, text = "") {
   const made = document.createElementNS(SVG, tag)
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value)
@@ -98,7 +101,7 @@ export class Side {
     for (const title of Object.values(COLUMNS)) element("th", "", head, title)
     for (const row of model.table) {
       const line = element("tr", "", this.table)
-      for (const name of Object.keys(COLUMNS)) element("td", "", line, typeof row[name] === "number" ? shortly(row[name]) : row[name] ?? "")
+      for (const name of Object.keys(COLUMNS)) element("td", "", line, typeof row[name] === "number" ? briefly(row[name]) : row[name] ?? "")
     }
     this.table.hidden = !model.table.length
     this.hint.textContent = model.offline ? "A saved page: numbers of regions need Python."

@@ -31,9 +31,9 @@ export const STYLE = `
 .imxr .notice { left:50%; top:24%; transform:translateX(-50%); color:#ffb86b; font-size:14px }
 .imxr .colorbar { position:absolute; z-index:4; right:28px; top:25%; height:50%; width:10px; border:1px solid #8b949e; pointer-events:none }
 .imxr .bartext.high { right:28px; bottom:calc(75% + 4px) } .imxr .bartext.low { right:28px; top:calc(75% + 4px) }
-.imxr .side { flex:0 0 330px; display:flex; flex-direction:column; gap:6px; padding:6px; overflow:auto; background:#161b22; border-left:1px solid #30363d; box-sizing:border-box }
-.imxr .side table { border-collapse:collapse; font-size:11.5px; font-variant-numeric:tabular-nums; width:100% }
-.imxr .side td, .imxr .side th { padding:1px 4px; text-align:right; white-space:nowrap; border-bottom:1px solid #30363d }
+.imxr .side { flex:0 0 360px; display:flex; flex-direction:column; gap:6px; padding:6px; overflow:auto; background:#161b22; border-left:1px solid #30363d; box-sizing:border-box }
+.imxr .side table { border-collapse:collapse; font-size:11px; font-variant-numeric:tabular-nums; width:100% }
+.imxr .side td, .imxr .side th { padding:1px 3px; text-align:right; white-space:nowrap; border-bottom:1px solid #30363d }
 .imxr .side td:first-child, .imxr .side th:first-child { text-align:left }
 .imxr .structure { display:flex; gap:4px; align-items:center; padding:2px; border:1px solid transparent; border-radius:4px }
 .imxr .structure.on { border-color:#1f6feb }
