@@ -22,6 +22,7 @@ from imagedata_xr.errors import GridMismatchError, ImagedataError, ImagedataWarn
 from imagedata_xr.index import AxisIndex, PositionIndex
 from imagedata_xr.options import set_options
 from imagedata_xr.sortkeys.key import SortKey
+from imagedata_xr.tree_accessor import TreeMed
 
 if TYPE_CHECKING:
     from imagedata_xr.cohorts import catalog
@@ -44,6 +45,7 @@ __all__ = [
     "Segment",
     "SortError",
     "SortKey",
+    "TreeMed",
     "catalog",
     "deidentify",
     "deidentify_files",

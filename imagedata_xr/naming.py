@@ -19,7 +19,7 @@ from imagedata_xr.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-__all__ = ["Names", "clean", "fields"]
+__all__ = ["Names", "Unique", "clean", "fields"]
 
 # Characters and UTF-8 bytes of one level: file systems take 255 bytes, suffixes come after.
 _LONGEST: Final = 64
@@ -97,6 +97,21 @@ def _levels(template: str) -> list[list[_Part]]:
     return found
 
 
+class Unique:
+    """Names that are given once, also on file systems that do not tell ``a`` from ``A``."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+
+    def of(self, wish: str) -> str:
+        """Return a name that nothing has yet: as wished, or with a number at its end."""
+        name, number = wish, 2
+        while name.casefold() in self._used:
+            name, number = f"{wish}_{number}", number + 1
+        self._used.add(name.casefold())
+        return name
+
+
 class Names:
     """
     Paths by a template, each given to one thing only.
@@ -124,7 +139,7 @@ class Names:
     def __init__(self, template: str) -> None:
         self.levels = _levels(template)
         self._given: dict[Hashable, str] = {}
-        self._used: set[str] = set()
+        self._unique = Unique()
 
     def of(self, values: Mapping[str, Any], *, key: Hashable) -> str:
         """
@@ -140,16 +155,8 @@ class Names:
         """
         if key not in self._given:
             wish = "/".join(_level(parts, values) for parts in self.levels)
-            self._given[key] = self.unique(wish)
+            self._given[key] = self._unique.of(wish)
         return self._given[key]
-
-    def unique(self, wish: str) -> str:
-        """Return a path that nothing has yet: as wished, or with a number at its end."""
-        path, number = wish, 2
-        while path.casefold() in self._used:
-            path, number = f"{wish}_{number}", number + 1
-        self._used.add(path.casefold())
-        return path
 
 
 def _level(parts: list[_Part], values: Mapping[str, Any]) -> str:

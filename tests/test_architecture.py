@@ -32,7 +32,7 @@ LEVELS = (
     ("display",),
     ("viewer",),
     ("pictures",),
-    ("accessor", "testing"),
+    ("accessor", "tree_accessor", "testing"),
     ("cli",),
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from imagedata_xr.formats.dicom.reader import Options
     from imagedata_xr.formats.dicom.scan import Scan
-    from imagedata_xr.frames import Frame, Source
+    from imagedata_xr.frames import Frame
     from imagedata_xr.sorting import Stack
 
 __all__ = ["BROKEN", "IMAGE", "OTHER", "STRANGER", "Row", "rows_of"]
@@ -86,17 +86,13 @@ class Row:
     files: dict[str, str] = field(default_factory=dict)
 
 
-def rows_of(
-    found: Scan, broken: dict[Source, ImagedataError], known: dict[str, str], options: Options
-) -> Iterator[Row]:
+def rows_of(found: Scan, known: dict[str, str], options: Options) -> Iterator[Row]:
     """
     Yield the rows of everything that was found.
 
     Parameters
     ----------
     found : Scan
-    broken : dict of Source to ImagedataError
-        Files that cannot be read.
     known : dict of str to str
         Marks of all files, by name.
     options : Options
@@ -115,7 +111,7 @@ def rows_of(
             problems=("no image",),
             files={name: left.pop(name, "")},
         )
-    for source, error in broken.items():
+    for source, error in found.broken.items():
         text = str(error) if options.phi else str(error).replace(source.name, "a file")
         yield Row(kind=BROKEN, problems=(text,), files={source.name: left.pop(source.name, "")})
     if left:

@@ -139,7 +139,7 @@ def read_catalog(
         headers.sort(key=lambda header: order[header.source.name])
         found = sift(seen, headers, broken)
         options = Options(phi=phi)
-        rows += rows_of(found, broken, {one.name: known[one.name] for one in seen}, options)
+        rows += rows_of(found, {one.name: known[one.name] for one in seen}, options)
         rows.sort(key=_order)
         if cache is not None:
             write_rows(cache, rows, state)

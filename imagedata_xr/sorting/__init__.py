@@ -7,6 +7,7 @@ from imagedata_xr.sorting.series import (
     by_series,
     choose_series,
     describe_series,
+    fitting_series,
     one_patient,
     select_frames,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "choose_series",
     "choose_stack",
     "describe_series",
+    "fitting_series",
     "one_patient",
     "select_frames",
     "sort_stack",

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     Criterion: TypeAlias = Value | Sequence[Value] | slice | Callable[[Value], bool]
     SeriesChoice: TypeAlias = str | int | Sequence[str | int]
 
-__all__ = ["by_series", "choose_series", "describe_series", "one_patient", "select_frames"]
+__all__ = [
+    "by_series",
+    "choose_series",
+    "describe_series",
+    "fitting_series",
+    "one_patient",
+    "select_frames",
+]
 
 ALL = "all"
 _SHOWN = ("SeriesNumber", "Modality", "SeriesDescription", "SeriesInstanceUID")
@@ -100,14 +107,39 @@ def _constant(frames: Sequence[Frame], keyword: str) -> None:
         )
 
 
-def _one(groups: Sequence[list[Frame]], choice: str | int) -> list[Frame]:
+def fitting_series(groups: Sequence[list[Frame]], series: SeriesChoice) -> list[list[Frame]]:
+    """
+    Return every series that is meant, each for itself: a number may be that of several patients'.
+
+    Parameters
+    ----------
+    groups, series
+        As for `choose_series`.
+
+    Raises
+    ------
+    NoImagesError
+        No series fits one of the choices.
+    """
+    if isinstance(series, str | int):
+        return list(groups) if series == ALL else _fitting(groups, series)
+    chosen = {id(group) for choice in series for group in _fitting(groups, choice)}
+    return [group for group in groups if id(group) in chosen]
+
+
+def _fitting(groups: Sequence[list[Frame]], choice: str | int) -> list[list[Frame]]:
     fits = [group for group in groups if _fits(group[0].values, choice)]
-    if len(fits) == 1:
-        return fits[0]
     if fits:
-        raise _several(fits, f"series={choice!r} fits several series", groups)
+        return fits
     lines = "\n".join(_line(describe_series(group)) for group in groups)
     raise NoImagesError(f"series={choice!r} fits none of the series that are there:\n{lines}")
+
+
+def _one(groups: Sequence[list[Frame]], choice: str | int) -> list[Frame]:
+    fits = _fitting(groups, choice)
+    if len(fits) > 1:
+        raise _several(fits, f"series={choice!r} fits several series", groups)
+    return fits[0]
 
 
 def _fits(values: Mapping[str, Value], choice: str | int) -> bool:

@@ -105,23 +105,29 @@ class DicomEntrypoint(BackendEntrypoint):
         *,
         drop_variables: str | Iterable[str] | None = None,
         sort: SortSpec | None = None,
+        series: SeriesChoice | None = None,
+        select: Mapping[str, Criterion] | None = None,
         rescale: bool = True,
         phi: bool = True,
         coords: Sequence[str] = (),
-        errors: Literal["raise", "warn"] = "raise",
+        errors: Literal["raise", "warn"] = "warn",
         progress: bool | None = None,
     ) -> dict[str, xr.Dataset]:
         """
         Open every series of a source, as groups ``/patient/study/series``.
 
-        The parameters are those of `open_dataset`. A series that makes no array is an empty group
+        The parameters are those of `open_dataset`; `series` leaves all others out, `select` takes
+        the frames that fit of every series. A series that makes no array is an empty group
         whose attribute ``error`` says why; with ``phi=False`` no name identifies the patient.
+        Damaged files are warned of and are groups below ``/unreadable``; ``errors="raise"`` lets none pass.
         """
         from imagedata_xr.formats.dicom.reader import Options
         from imagedata_xr.formats.dicom.tree import open_groups
 
         options = Options(
             sort=sort,
+            series=series,
+            select=select,
             rescale=rescale,
             phi=phi,
             coords=(coords,) if isinstance(coords, str) else tuple(coords),
@@ -137,10 +143,12 @@ class DicomEntrypoint(BackendEntrypoint):
         *,
         drop_variables: str | Iterable[str] | None = None,
         sort: SortSpec | None = None,
+        series: SeriesChoice | None = None,
+        select: Mapping[str, Criterion] | None = None,
         rescale: bool = True,
         phi: bool = True,
         coords: Sequence[str] = (),
-        errors: Literal["raise", "warn"] = "raise",
+        errors: Literal["raise", "warn"] = "warn",
         progress: bool | None = None,
     ) -> xr.DataTree:
         """Open every series of a source as a DataTree; see `open_groups_as_dict`."""
@@ -151,6 +159,8 @@ class DicomEntrypoint(BackendEntrypoint):
                 filename_or_obj,
                 drop_variables=drop_variables,
                 sort=sort,
+                series=series,
+                select=select,
                 rescale=rescale,
                 phi=phi,
                 coords=coords,

@@ -46,11 +46,14 @@ class Scan:
     headers : dict of Source to Header
     others : list of Header
         DICOM objects without images (reports, plans), passed over.
+    broken : dict of Source to ImagedataError
+        Files that cannot be read.
     """
 
     frames: list[Frame]
     headers: dict[Source, Header]
     others: list[Header]
+    broken: dict[Source, ImagedataError]
 
 
 def scan(source: Any, *, errors: str = "raise", progress: bool | None = None) -> Scan:
@@ -104,7 +107,7 @@ def sift(
 
 
 def _expanded(known: Sequence[Header], broken: dict[Source, ImagedataError]) -> Scan:
-    found = Scan([], {}, [])
+    found = Scan([], {}, [], broken)
     for header in known:
         try:
             images = frames_of(header)

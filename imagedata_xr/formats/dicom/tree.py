@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
 from imagedata_xr import schema
-from imagedata_xr.errors import ImagedataError
+from imagedata_xr.errors import ImagedataError, NoImagesError
 from imagedata_xr.formats.dicom.reader import stack_dataset
+from imagedata_xr.formats.dicom.reasons import reason
 from imagedata_xr.formats.dicom.scan import scan, without_duplicates
-from imagedata_xr.sorting import by_series, one_patient, split
+from imagedata_xr.naming import Unique, clean
+from imagedata_xr.sorting import by_series, fitting_series, one_patient, select_frames, split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.headers import Header
     from imagedata_xr.formats.dicom.reader import Options
     from imagedata_xr.formats.dicom.scan import Scan
-    from imagedata_xr.frames import Frame, Value
+    from imagedata_xr.frames import Frame, Source, Value
     from imagedata_xr.sorting import Stack
 
 __all__ = ["open_groups"]
@@ -27,7 +28,7 @@ __all__ = ["open_groups"]
 _LEVELS = ("PatientID", "StudyInstanceUID")
 _STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "StudyDescription", "StudyID")
 _PATIENT = ("PatientName", "PatientID", "PatientSex", "PatientBirthDate")
-_LONGEST = 48
+_UNREADABLE = "/unreadable"
 
 
 class _Names:
@@ -35,20 +36,14 @@ class _Names:
 
     def __init__(self, *, phi: bool) -> None:
         self.phi = phi
-        self.taken: dict[tuple[Any, ...], str] = {}
-        self.used: set[str] = set()
+        self.taken: dict[tuple[Any, ...], str] = {(): _UNREADABLE}
+        self.unique = Unique()
 
     def of(self, key: tuple[Any, ...], parent: str, wish: str) -> str:
         """Return the path of what `key` identifies, below its parent."""
         if key in self.taken:
             return self.taken[key]
-        path = plain = f"{parent}/{_clean(wish)}"
-        number = 2
-        while path in self.used:
-            path = f"{plain}_{number}"
-            number += 1
-        self.taken[key] = path
-        self.used.add(path)
+        self.taken[key] = path = self.unique.of(f"{parent}/{clean(wish)}")
         return path
 
     def study(self, values: Mapping[str, Value]) -> str:
@@ -71,12 +66,6 @@ class _Names:
         return self.of((above, uid, "series"), above, wish)
 
 
-def _clean(text: str) -> str:
-    """Return a name for a group: no slashes, blanks or control characters."""
-    kept = re.sub(r"[^\w.+=-]+", "_", text.strip()).strip("._")
-    return kept[:_LONGEST] or "_"
-
-
 def open_groups(source: Any, options: Options) -> dict[str, xr.Dataset]:
     """
     Open every series of a source.
@@ -86,29 +75,68 @@ def open_groups(source: Any, options: Options) -> dict[str, xr.Dataset]:
     source : path, URL, list, file object or bytes
         As `imagedata_xr.sources.find_sources` takes it.
     options : Options
-        `series` and `stack` have no meaning here.
+        `series` chooses the series that are opened, and `select` the frames of each; `stack` has
+        no meaning here.
 
     Returns
     -------
     dict of str to Dataset
         ``/patient/study/series`` to its Dataset; a series of several stacks has one group a stack
         below it (``/stack0``...). A series that makes no array is an empty Dataset whose
-        attribute ``error`` says why; objects without images (reports, structure sets) are empty
-        Datasets with the attribute ``note``. Patient and study attributes stand at their levels.
+        attribute ``error`` says why, without the patient; objects without images (reports,
+        structure sets) are empty Datasets with the attribute ``note``; with ``errors="warn"``,
+        files that cannot be read are below ``/unreadable``, and the series beside them have the
+        attribute ``warning``. Patient and study attributes stand at
+        their levels.
+
+    Raises
+    ------
+    ImagedataError
+        There is no image, or none that fits; or a file is damaged, with ``errors="raise"``.
     """
     found = scan(source, errors=options.errors, progress=options.progress)
     names = _Names(phi=options.phi)
     groups: dict[str, xr.Dataset] = {"/": xr.Dataset()}
-    for frames in by_series(found.frames):
+    for frames in _chosen(found, options):
         values = frames[0].values
         path = names.series(values)
         _add_levels(groups, path, values, phi=options.phi)
-        groups.update(_series(path, frames, found, options))
-    for header in found.others:
+        opened = _series(path, frames, found, options)
+        lost = sum(_folder(one) in {_folder(f.ref.source) for f in frames} for one in found.broken)
+        if lost:
+            opened[path].attrs["warning"] = f"{lost} file(s) beside it cannot be read"
+        groups.update(opened)
+    for header in found.others if options.series is None else ():
         path = names.series(header_only := _HeaderValues(header))
         _add_levels(groups, path, header_only, phi=options.phi)
-        groups.setdefault(path, _without_image(header))
+        groups.setdefault(path, _without_image(header, phi=options.phi))
+    for number, (file, error) in enumerate(found.broken.items()):
+        text = str(error) if options.phi else str(error).replace(file.name, "a file")
+        groups.setdefault(_UNREADABLE, xr.Dataset())
+        groups[f"{_UNREADABLE}/file{number + 1}"] = xr.Dataset(attrs={"error": text})
     return groups
+
+
+def _folder(file: Source) -> str:
+    return file.name.replace("\\", "/").rpartition("/")[0]
+
+
+def _chosen(found: Scan, options: Options) -> list[list[Frame]]:
+    """Return the frames of every series that is wanted."""
+    groups = by_series(found.frames)
+    if options.series is not None:
+        groups = fitting_series(groups, options.series)
+    if not options.select:
+        return groups
+    kept, missed = [], None
+    for frames in groups:
+        try:
+            kept.append(select_frames(frames, options.select))
+        except NoImagesError as error:
+            missed = error
+    if not kept and missed is not None:
+        raise missed
+    return kept
 
 
 class _HeaderValues(dict[str, "Value"]):
@@ -144,7 +172,7 @@ def _series(
         one_patient(frames)
         stacks = split(frames)
     except ImagedataError as error:
-        return {path: _failed(frames, error)}
+        return {path: _failed(frames, error, phi=options.phi)}
     if len(stacks) == 1:
         return {path: _stack(stacks[0], found, options)}
     parts = {f"{path}/stack{k}": _stack(stack, found, options) for k, stack in enumerate(stacks)}
@@ -155,17 +183,22 @@ def _stack(stack: Stack, found: Scan, options: Options) -> xr.Dataset:
     try:
         return stack_dataset(stack, found, options)
     except ImagedataError as error:
-        return _failed(stack.frames, error)
+        return _failed(stack.frames, error, phi=options.phi)
 
 
-def _failed(frames: Sequence[Frame], error: ImagedataError) -> xr.Dataset:
+def _failed(frames: Sequence[Frame], error: ImagedataError, *, phi: bool) -> xr.Dataset:
     values = frames[0].values
     known = {key: values.get(key) for key in ("Modality", "SeriesDescription", schema.SERIES)}
     attrs = {key: str(value) for key, value in known.items() if value}
-    return xr.Dataset(attrs={**attrs, "frames": len(frames), "error": str(error)})
+    return xr.Dataset(
+        attrs={**attrs, "frames": len(frames), "error": reason(error, frames, phi=phi)}
+    )
 
 
-def _without_image(header: Header) -> xr.Dataset:
+def _without_image(header: Header, *, phi: bool) -> xr.Dataset:
     known = {key: header.get(key) for key in ("Modality", "SeriesDescription", schema.SERIES)}
     attrs = {key: str(value) for key, value in known.items() if value}
-    return xr.Dataset(attrs={**attrs, "note": "no image", "source": header.source.name})
+    attrs["note"] = "no image"
+    if phi:
+        attrs["source"] = header.source.name
+    return xr.Dataset(attrs=attrs)
