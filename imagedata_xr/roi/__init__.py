@@ -11,6 +11,7 @@ cropped, flipped or sub-sampled, and fits any other image of the same patient po
 
 from __future__ import annotations
 
+from imagedata_xr.roi.files import from_file, to_file
 from imagedata_xr.roi.masks import mask
 from imagedata_xr.roi.model import Code, Contour, Roi
 from imagedata_xr.roi.outlining import outlines
@@ -24,9 +25,11 @@ __all__ = [
     "contour",
     "curve",
     "ellipse",
+    "from_file",
     "mask",
     "outlines",
     "rectangle",
     "stats",
     "threshold",
+    "to_file",
 ]
