@@ -123,12 +123,12 @@ def write_seg(
     from imagedata_xr.formats.dicom.write import Segment, to_dicom_seg
 
     groups = structures(rois)
-    segments = []
-    for group in groups.values():
+    segments = {}
+    for number, group in groups.items():
         first = group[0]
         one = Segment(label=first.name, color=first.color, algorithm="MANUAL")
-        segments.append(one if first.code is None else replace(one, type=(*first.code,)))
-    stacked = mask(rois, image, stack=True)
+        segments[number] = one if first.code is None else replace(one, type=(*first.code,))
+    stacked = mask(rois, image, stack=True).sortby(SEGMENT)
     to_dicom_seg(
         stacked, path, segments=segments, template=image, overwrite=overwrite, **attributes
     )
