@@ -19,13 +19,13 @@ __all__ = ["read_dicom"]
 CLASS: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 SEGMENTATIONS: Final = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 CLOSED: Final = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
-# White point D65 and matrix of IEC 61966-2-1: those of DCMTK, highdicom and what they wrote.
-WHITE: Final = np.array([0.950456, 1.0, 1.088754])
+# White point of ICC profiles, D50, and the matrix of IEC 61966-2-1 adapted to it.
+WHITE: Final = np.array([0.96422, 1.0, 0.82521])
 XYZ_TO_SRGB: Final = np.array(
     [
-        [3.2404542, -1.5371385, -0.4985314],
-        [-0.9692660, 1.8760108, 0.0415560],
-        [0.0556434, -0.2040259, 1.0572252],
+        [3.1338561, -1.6168667, -0.4906146],
+        [-0.9787684, 1.9161415, 0.0334540],
+        [0.0719453, -0.2289914, 1.4052427],
     ]
 )
 # A structure without a colour of its own.
