@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from imagedata_xr.testing.phantom import Phantom, Shot, Truth
     from imagedata_xr.testing.signals import Linear, Signal
     from imagedata_xr.testing.writing import datasets, write_series
+    from imagedata_xr.testing.xnat import XnatServer
 
 __all__ = [
     "EngineConformance",
@@ -34,6 +35,7 @@ __all__ = [
     "SourceConformance",
     "Truth",
     "WriterConformance",
+    "XnatServer",
     "change_header",
     "datasets",
     "drop_file",
@@ -54,6 +56,7 @@ HOMES = {
     "Shot": "phantom",
     "Signal": "signals",
     "Truth": "phantom",
+    "XnatServer": "xnat",
     "change_header": "damage",
     "datasets": "writing",
     "drop_file": "damage",
