@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.deidentify import Profile, deidentify, deidentify_files
     from imagedata_xr.formats.dicom.write import Segment, to_dicom, to_dicom_seg
     from imagedata_xr.formats.itk import from_sitk, to_itk
+    from imagedata_xr.formats.mat import to_mat
     from imagedata_xr.formats.nifti import to_nifti
     from imagedata_xr.pictures import to_image
     from imagedata_xr.viewer import get_roi, view
@@ -58,6 +59,7 @@ __all__ = [
     "to_dicom_seg",
     "to_image",
     "to_itk",
+    "to_mat",
     "to_nifti",
     "view",
 ]
@@ -76,6 +78,7 @@ _LAZY = {
     "to_dicom_seg": "imagedata_xr.formats.dicom.write",
     "to_image": "imagedata_xr.pictures",
     "to_itk": "imagedata_xr.formats.itk",
+    "to_mat": "imagedata_xr.formats.mat",
     "to_nifti": "imagedata_xr.formats.nifti",
     "view": "imagedata_xr.viewer",
 }

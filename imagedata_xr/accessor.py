@@ -239,6 +239,12 @@ class Med:
 
         return to_itk(self._image, path, **options)
 
+    def to_mat(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write a MAT file; see `imagedata_xr.to_mat`."""
+        from imagedata_xr.formats.mat import to_mat
+
+        return to_mat(self._image, path, **options)
+
     def to_sitk(self) -> Any:
         """Return a ``SimpleITK.Image``; see `imagedata_xr.formats.itk.to_sitk`."""
         from imagedata_xr.formats.itk import to_sitk

@@ -21,7 +21,7 @@ def _options(  # noqa: PLR0913 - each option is one thing a user may say
         typer.Option(
             "--of",
             metavar="FORMAT",
-            help="Output format: dicom, nifti or itk; may be given several times. By default that "
+            help="Output format: dicom, nifti, itk or mat; may be given several times. By default that "
             "of OUT's name, or the input's own.",
         ),
     ] = None,

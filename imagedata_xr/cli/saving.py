@@ -118,6 +118,12 @@ def _to_itk(image: xr.DataArray, place: str, output: Output) -> Any:
     return to_itk(image, place, overwrite=output.overwrite)
 
 
+def _to_mat(image: xr.DataArray, place: str, output: Output) -> Any:
+    from imagedata_xr.formats.mat import to_mat
+
+    return to_mat(image, place, overwrite=output.overwrite)
+
+
 def _to_dicom(image: xr.DataArray, place: str, output: Output) -> Any:
     from imagedata_xr.formats.dicom.write import to_dicom
 
@@ -136,7 +142,8 @@ def _to_dicom(image: xr.DataArray, place: str, output: Output) -> Any:
 FORMATS: Final[Mapping[str, Format]] = {
     _DICOM: Format((".zip",), _to_dicom, is_folder=True),
     "nifti": Format((".nii.gz", ".nii"), _to_nifti),
-    "itk": Format((".mha", ".nrrd"), _to_itk),
+    "itk": Format((".mha", ".mhd", ".nrrd", ".nhdr", ".vtk", ".gipl", ".tif"), _to_itk),
+    "mat": Format((".mat",), _to_mat),
 }
 # Names that somebody who gives them means as files.
 _OTHER_FILES: Final = (
