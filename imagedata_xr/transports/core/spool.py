@@ -234,12 +234,16 @@ class Incoming:
         if self.durable:
             os.fsync(self._file.fileno())
         self._file.close()
-        size = self._part.stat().st_size
-        if not self.overwrite and self.path.exists() and not _same_data_set(self.path, self):
-            raise WriteError(
-                f"{self.path}: is there already, with other contents; overwrite=True replaces it"
-            )
-        self._part.replace(self.path)
+        if not self.path.exists():
+            self._part.replace(self.path)
+        elif not _same_data_set(self.path, self):
+            if not self.overwrite:
+                raise WriteError(
+                    f"{self.path}: is there already, with other contents; "
+                    "overwrite=True replaces it"
+                )
+            self._part.replace(self.path)
+        size = self.path.stat().st_size
         if self.durable:
             _sync_folder(self.folder)
         return Instance(
@@ -274,10 +278,11 @@ class Incoming:
 def _same_data_set(path: Path, incoming: Incoming) -> bool:
     with path.open("rb") as file:
         try:
-            offset = identify(file, str(path)).offset
+            there = identify(file, str(path))
         except ValueError:
             return False
-        return data_set_digest(file, offset) == incoming.digest
+        same_syntax = there.syntax == incoming.syntax
+        return same_syntax and data_set_digest(file, there.offset) == incoming.digest
 
 
 def data_set_digest(file: BinaryIO, offset: int) -> str:

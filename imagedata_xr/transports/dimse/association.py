@@ -24,16 +24,26 @@ from imagedata_xr.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pynetdicom.association import Association
 
     from imagedata_xr.errors import TransportError
     from imagedata_xr.transports.dimse.peer import Peer
 
-__all__ = ["TemporaryRejectionError", "associated", "library", "socket_handlers"]
+__all__ = [
+    "PDU",
+    "TemporaryRejectionError",
+    "associated",
+    "library",
+    "size_guard",
+    "socket_handlers",
+]
 
 PDU: Final = 131072
+# Some send more than was agreed; none has a reason to send this much.
+_LARGEST_PDU: Final = 16 << 20
+_OVERHEAD: Final = 1 << 20
 _RESULT_TRANSIENT: Final = 2
 _TITLE_REASONS: Final = {3: "the calling AE title", 7: "the called AE title"}
 
@@ -113,6 +123,7 @@ def socket_handlers() -> list[Any]:
         with contextlib.suppress(OSError, AttributeError):
             raw = event.assoc.dul.socket.socket
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            event.assoc.dul.socket.recv = _bounded(raw)
 
     def moved(event: Any) -> None:
         with contextlib.suppress(OSError, AttributeError):
@@ -123,6 +134,44 @@ def socket_handlers() -> list[Any]:
     if hasattr(socket, "TCP_QUICKACK"):
         handlers += [(evt.EVT_DATA_SENT, moved), (evt.EVT_DATA_RECV, moved)]
     return handlers
+
+
+def _bounded(raw: socket.socket) -> Callable[[int], bytearray]:
+    """Return what reads from a socket: no more than a PDU can have, and in large pieces."""
+
+    def receive(length: int) -> bytearray:
+        if length > _LARGEST_PDU:
+            raise OSError(f"a PDU of {length} bytes is not taken")
+        data = bytearray(length)
+        view = memoryview(data)
+        at = 0
+        while at < length:
+            count = raw.recv_into(view[at:])
+            if not count:
+                break
+            at += count
+        view.release()
+        del data[at:]
+        return data
+
+    return receive
+
+
+def size_guard(limit: int) -> list[Any]:
+    """Return the event handlers that drop the connection of a message beyond a limit in bytes."""
+    evt = library().evt
+    seen: dict[int, int] = {}
+
+    def moved(event: Any) -> None:
+        key = id(event.assoc)
+        seen[key] = seen.get(key, 0) + len(event.data)
+        if seen[key] > limit + _OVERHEAD:
+            event.assoc.dul.socket.close()
+
+    def complete(event: Any) -> None:
+        seen.pop(id(event.assoc), None)
+
+    return [(evt.EVT_DATA_RECV, moved), (evt.EVT_DIMSE_RECV, complete)]
 
 
 def entity(peer: Peer) -> Any:
@@ -196,6 +245,9 @@ def _ended(association: Association, *, abort: bool) -> None:
         if association.is_established:
             association.abort() if abort else association.release()
     association.join(5)
+    # A thread that waits in the middle of a message ends with the socket.
+    with contextlib.suppress(OSError, AttributeError):
+        association.dul.socket.socket.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
 
 
 def _refusal(peer: Peer, association: Association, *, connected: bool) -> TransportError:

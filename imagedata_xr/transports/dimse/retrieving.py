@@ -1,0 +1,304 @@
+"""
+C-GET and C-MOVE: what a server has, into a folder, as it is stored there.
+
+The server is asked first what it has, so that what does not arrive is known; that is asked for
+again, and is an error if it stays away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from imagedata_xr.errors import (
+    OptionError,
+    PartialReadError,
+    PeerConnectionError,
+    RejectedError,
+    SourceNotFoundError,
+    WriteError,
+)
+from imagedata_xr.transports.core.locator import Locator
+from imagedata_xr.transports.core.part10 import identify, safe_name
+from imagedata_xr.transports.core.results import Instance, Manifest
+from imagedata_xr.transports.core.spool import data_set_digest
+from imagedata_xr.transports.dimse.association import associated, library, size_guard
+from imagedata_xr.transports.dimse.peer import Peer
+from imagedata_xr.transports.dimse.query import found, patiently, selection_of
+from imagedata_xr.transports.dimse.receiving import Collector, Receiver
+from imagedata_xr.transports.dimse.status import describe, is_pending, is_temporary
+from imagedata_xr.transports.dimse.syntaxes import proposals, storage_classes
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pydicom import Dataset
+
+    from imagedata_xr.transports.core.part10 import Identity
+    from imagedata_xr.transports.core.selection import Record
+
+__all__ = ["fetch"]
+
+_GET: Final = "1.2.840.10008.5.1.4.1.2.2.3"
+_MOVE: Final = "1.2.840.10008.5.1.4.1.2.2.2"
+_IMPLICIT: Final = "1.2.840.10008.1.2"
+_LIST: Final = 100
+_REFUSALS: Final = 2
+
+
+def fetch(  # noqa: PLR0913 - each is an option of its own
+    url: str | Locator,
+    folder: str | os.PathLike[str],
+    *,
+    method: Literal["get", "move"] | None = None,
+    port: int = 0,
+    keys: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+    **options: Any,
+) -> Manifest:
+    """
+    Copy what a server has into a folder, a file an instance, as it is stored there.
+
+    Parameters
+    ----------
+    url : str
+        What is selected: see `selection_of`.
+    folder : path
+        Made where it is not there. Files are named by their SOP Instance UID; those that are there
+        are not fetched again.
+    method : {"get", "move"}, optional
+        C-GET, by default, or C-MOVE: the server then connects to us, and must know our AE title
+        with this machine and `port`. ``?method=move&port=11112`` in the URL says the same.
+    port : int
+        On which to listen for C-MOVE.
+    keys : mapping of str to str, optional
+        More keywords to match: see `find`.
+    overwrite : bool
+        Fetch all again, and replace files with other contents.
+    progress : callable, optional
+        Called with how many instances are there, and of how many.
+    **options
+        `calling`, `tls`, `timeouts`, `retry`, `limits`: see `Peer.of`.
+
+    Returns
+    -------
+    Manifest
+
+    Raises
+    ------
+    SourceNotFoundError
+        The server has nothing of this.
+    PartialReadError
+        Not all that it lists has arrived; what has stays, and the next call goes on there.
+    TransportError
+        It does not answer, or refuses.
+    """
+    locator = Locator.parse(url)
+    peer = Peer.of(locator, **options)
+    how = method or locator.option("method") or "get"
+    if how not in ("get", "move"):
+        raise OptionError(f"method={how!r}: give 'get' or 'move'")
+    selection = selection_of(locator, keys=keys)
+    records = patiently(peer, lambda: found(peer, selection, "instance"))
+    if not records:
+        raise SourceNotFoundError(f"{locator}: the server has nothing of this")
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{place}: cannot be made: {error.strerror}") from None
+    task = _Task(peer, records, place, overwrite=overwrite, progress=progress)
+    task.whole = selection.instance is None and not keys
+    if how == "move":
+        with task.receiver(port or int(locator.option("port") or 0)):
+            return task.run(_move)
+    return task.run(_get)
+
+
+def _get(task: _Task, series: list[Record], question: Dataset) -> int | None:
+    """Ask by C-GET, and return the final status; None where none came."""
+    pynetdicom = library()
+    classes = storage_classes(series)
+    contexts = [pynetdicom.build_context(_GET, _IMPLICIT), *proposals(classes, room=127)]
+    roles = [pynetdicom.build_role(uid, scp_role=True) for uid in sorted(classes)]
+    handlers = [
+        (pynetdicom.evt.EVT_C_STORE, task.collector.take),
+        *size_guard(task.peer.limits.instance),
+    ]
+    with associated(task.peer, contexts, roles=roles, handlers=handlers) as association:
+        return _final(association.send_c_get(question, _GET))
+
+
+def _move(task: _Task, series: list[Record], question: Dataset) -> int | None:
+    """Ask by C-MOVE, and return the final status; None where none came."""
+    del series
+    context = library().build_context(_MOVE, _IMPLICIT)
+    with associated(task.peer, [context]) as association:
+        return _final(association.send_c_move(question, task.peer.calling, _MOVE))
+
+
+def _final(answers: Iterator[tuple[Dataset, Any]]) -> int | None:
+    for status, _ in answers:
+        code = status.get("Status")
+        if code is None or not is_pending(code):
+            return code  # type: ignore[no-any-return]
+    return None
+
+
+@dataclass(slots=True)
+class _Task:
+    """What is to be fetched, what is there, and what was tried."""
+
+    peer: Peer
+    records: list[Record]
+    folder: Path
+    overwrite: bool
+    progress: Callable[[int, int], object] | None
+    whole: bool = True
+    collector: Collector = field(init=False)
+    expected: dict[tuple[str, str], dict[str, Record]] = field(init=False)
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        self.expected = defaultdict(dict)
+        for record in self.records:
+            series = record["StudyInstanceUID"], record["SeriesInstanceUID"]
+            self.expected[series][record.uid] = record
+        self.collector = self._prepared(Collector(self.folder))
+        if not self.overwrite:
+            for record in self.records:
+                there = _existing(self.folder, record)
+                if there is not None:
+                    self.collector.got[there.uid] = there
+
+    def _prepared(self, collector: Collector) -> Collector:
+        collector.limits = self.peer.limits
+        collector.overwrite = self.overwrite
+        collector.wanted = self._is_wanted
+        collector.notify = self._notify
+        return collector
+
+    @contextlib.contextmanager
+    def receiver(self, port: int) -> Iterator[None]:
+        if not port:
+            raise OptionError("C-MOVE needs port=, the one at which the server knows us")
+        classes = storage_classes(self.records)
+        listening = Receiver(
+            port, self.folder, aet=self.peer.calling, classes=classes, timeouts=self.peer.timeouts
+        )
+        listening.collector.got.update(self.collector.got)
+        self.collector = self._prepared(listening.collector)
+        with listening:
+            yield
+
+    def _is_wanted(self, identity: Identity) -> bool:
+        # Whatever else a server sends may be anybody's.
+        return identity.uid in self.expected.get((identity.study, identity.series), ())
+
+    def _notify(self, _: Instance) -> None:
+        if self.progress is not None:
+            self.progress(len(self.collector.got), len(self.records))
+
+    def run(self, ask: Callable[[_Task, list[Record], Dataset], int | None]) -> Manifest:
+        for study, series in self.expected:
+            self._series(study, series, ask)
+        got = self.collector.got
+        wanted = [uid for uids in self.expected.values() for uid in uids]
+        manifest = Manifest(tuple(got[uid] for uid in wanted if uid in got))
+        missing = [uid for uid in wanted if uid not in got]
+        if missing:
+            why = "; ".join(dict.fromkeys([self.reason, *self.collector.problems][:5]))
+            raise PartialReadError(
+                f"{self.peer}: {len(missing)} of {len(wanted)} instance(s) did not arrive: {why} "
+                "(error.missing has them; what arrived is kept, and calling again goes on there)",
+                manifest=manifest,
+                missing=missing,
+            )
+        return manifest
+
+    def _series(
+        self,
+        study: str,
+        series: str,
+        ask: Callable[[_Task, list[Record], Dataset], int | None],
+    ) -> None:
+        records = self.expected[study, series]
+        delays = self.peer.retry.delays()
+        attempt = refusals = 0
+        while missing := [uid for uid in records if uid not in self.collector.got]:
+            # Whole series first; then what is missing; then, for servers that know no lists, again.
+            whole = self.whole and (attempt % 2 == 0) and (attempt or len(missing) == len(records))
+            question = _question(study, series, None if whole else missing[:_LIST])
+            attempt += 1
+            status = self._asked(ask, list(records.values()), question)
+            left = sum(uid not in self.collector.got for uid in records)
+            if left < len(missing):
+                delays, refusals = self.peer.retry.delays(), 0
+                continue
+            refusals += status is not None and not is_temporary(status)
+            delay = next(delays, None)
+            if delay is None or refusals > _REFUSALS:
+                return
+            time.sleep(delay)
+
+    def _asked(
+        self,
+        ask: Callable[[_Task, list[Record], Dataset], int | None],
+        records: list[Record],
+        question: Dataset,
+    ) -> int | None:
+        try:
+            status = ask(self, records, question)
+        except PeerConnectionError:
+            if not self.collector.got:
+                self.reason = "no connection"
+            return None
+        except RejectedError:
+            if not self.collector.got:
+                raise
+            self.reason = "the server refuses further associations"
+            return None
+        self.reason = "the server stopped answering" if status is None else describe(status)
+        return status
+
+
+def _question(study: str, series: str, instances: list[str] | None) -> Dataset:
+    from pydicom import Dataset
+
+    question = Dataset()
+    question.QueryRetrieveLevel = "SERIES" if instances is None else "IMAGE"
+    question.StudyInstanceUID = study
+    question.SeriesInstanceUID = series
+    if instances is not None:
+        question.SOPInstanceUID = instances
+    return question
+
+
+def _existing(folder: Path, record: Record) -> Instance | None:
+    """Return the instance that is in a folder already."""
+    path = folder / f"{safe_name(record.uid)}.dcm"
+    try:
+        with path.open("rb") as file:
+            identity = identify(file, path.name)
+            digest = data_set_digest(file, identity.offset)
+            size = file.seek(0, 2)
+    except (OSError, ValueError):
+        return None
+    if identity.uid != record.uid or identity.series != record["SeriesInstanceUID"]:
+        return None
+    return Instance(
+        uid=identity.uid,
+        path=str(path),
+        size=size,
+        digest=digest,
+        syntax=identity.syntax,
+        sop_class=identity.sop_class,
+        study=identity.study,
+        series=identity.series,
+    )
