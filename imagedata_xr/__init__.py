@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.itk import from_sitk, to_itk
     from imagedata_xr.formats.mat import to_mat
     from imagedata_xr.formats.nifti import to_nifti
+    from imagedata_xr.inventory import list_formats
     from imagedata_xr.pictures import to_image
     from imagedata_xr.viewer import get_roi, view
 
@@ -54,6 +55,7 @@ __all__ = [
     "from_array",
     "from_sitk",
     "get_roi",
+    "list_formats",
     "set_options",
     "to_dicom",
     "to_dicom_seg",
@@ -74,6 +76,7 @@ _LAZY = {
     "from_sitk": "imagedata_xr.formats.itk",
     "get_roi": "imagedata_xr.viewer",
     "Segment": "imagedata_xr.formats.dicom.write",
+    "list_formats": "imagedata_xr.inventory",
     "to_dicom": "imagedata_xr.formats.dicom.write",
     "to_dicom_seg": "imagedata_xr.formats.dicom.write",
     "to_image": "imagedata_xr.pictures",

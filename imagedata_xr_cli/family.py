@@ -25,6 +25,7 @@ COMMANDS = {
     "timeline": ("timeline", "app"),
     "deidentify": ("deidentify", "app"),
     "dump": ("looking", "dump_app"),
+    "formats": ("formats", "app"),
     "validate": ("looking", "validate_app"),
 }
 

@@ -32,8 +32,8 @@ LEVELS = (
     ("display",),
     ("viewer",),
     ("pictures",),
-    ("accessor", "tree_accessor", "testing"),
-    ("cli",),
+    ("accessor", "tree_accessor", "testing", "inventory"),
+    ("cli", "__main__"),
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 TOP = len(LEVELS)
