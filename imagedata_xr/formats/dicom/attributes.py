@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from imagedata_xr import schema
 from imagedata_xr.errors import DataWarning, FormatError
@@ -140,11 +140,16 @@ def identifies(keyword: str) -> bool:
     return patient or keyword in _IDENTIFYING or known_vr(tag) == "PN"
 
 
+# Codes of UCUM that arrays call by the names of other attributes.
+_OF_UCUM: Final = {"[hnsf'U]": "HU", "Bq/ml": "BQML"}
+_NO_UNITS: Final = ("US", "", "1")
+
+
 def units(values: Mapping[str, Value]) -> dict[str, str]:
     """Return the units of rescaled values: those of the header, HU for CT (PS3.3 C.8.2.1.1.2)."""
     named = values.get("Units") or values.get("RescaleType")
-    if isinstance(named, str) and named not in ("US", ""):
-        return {schema.UNITS: named}
+    if isinstance(named, str) and named not in _NO_UNITS:
+        return {schema.UNITS: _OF_UCUM.get(named, named)}
     if values.get("Modality") == "CT" and values.get("RescaleIntercept") is not None:
         return {schema.UNITS: "HU"}
     return {}

@@ -88,6 +88,7 @@ _SEGMENTATIONS = {
     "1.2.840.10008.5.1.4.1.1.66.4": "Segmentation Storage",
     "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage",
 }
+_PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 # An encapsulated frame takes at least the header of a fragment (PS3.5 annex A.4).
 _SMALLEST_FRAGMENT = 8
 
@@ -252,6 +253,8 @@ def multiframe_frames(header: Header) -> list[Frame]:
     groups = nested.items(found[_PER_FRAME]) if _PER_FRAME in found else []
     shared_items = nested.items(found[_SHARED]) if _SHARED in found else []
     shared = _attributes(nested, shared_items[0]) if shared_items else {}
+    if shared_items and header.get("SOPClassUID") == _PARAMETRIC_MAP:
+        shared.update(_units(nested, shared_items[0]))
     count = frame_count(header, length, len(groups))
     common = _Instance(header, instance.header_values(header), nested, shared)
     frames = []
@@ -270,6 +273,19 @@ def multiframe_frames(header: Header) -> list[Frame]:
         )
         frames.append(_frame(header, values, ref))
     return frames
+
+
+def _units(nested: Nested, item: Span) -> dict[int, Span]:
+    """Return where the units of the values are, if these are the stored ones (PS3.3 C.7.6.16.2.11)."""
+    mapping = nested.first(nested.elements(item, 1).get(TAG_OF["RealWorldValueMappingSequence"]))
+    wanted = {"RealWorldValueSlope": 1.0, "RealWorldValueIntercept": 0.0}
+    for keyword, number in wanted.items():
+        span = mapping.get(TAG_OF[keyword])
+        if span is None or nested.data[span.start : span.end] != struct.pack("<d", number):
+            return {}
+    code = nested.first(mapping.get(TAG_OF["MeasurementUnitsCodeSequence"]))
+    value = code.get(TAG_OF["CodeValue"])
+    return {} if value is None else {TAG_OF["Units"]: value}
 
 
 def frame_count(header: Header, length: int, groups: int = 0) -> int:

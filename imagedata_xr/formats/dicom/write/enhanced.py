@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from imagedata_xr.formats.dicom.write.layout import Layout
 
-__all__ = ["join"]
+__all__ = ["COMPLEX", "POINTERS", "join", "label_groups"]
 
 _NAMES: Final = {
     MR: "LegacyConvertedEnhancedMRImage",
@@ -50,7 +50,8 @@ _PLACES: Final = {
     schema.COMPONENT: (_FRAME_TYPE, "ComplexImageComponent"),
     schema.LABEL: ("MRArterialSpinLabelingSequence", "ASLContext"),
 }
-_COMPLEX: Final = ("MAGNITUDE", "PHASE", "REAL", "IMAGINARY", "MIXED")
+POINTERS: Final = {**_PLACES, schema.B: ("MRDiffusionSequence", "DiffusionBValue")}
+COMPLEX: Final = ("MAGNITUDE", "PHASE", "REAL", "IMAGINARY", "MIXED")
 _LABELS: Final = (*_PLACES, schema.B, *schema.BVEC)
 _UNASSIGNED: Final = (
     "UnassignedPerFrameConvertedAttributesSequence",
@@ -121,10 +122,10 @@ def _label(joined: Any, singles: list[Any], layout: Layout) -> None:
         trigger = singles[number].get("TriggerTime")
         if trigger is not None:
             labels.setdefault(schema.TRIGGER_TIME, float(trigger))
-        for name, inside in _groups(labels, times).items():
+        for name, inside in label_groups(labels, times).items():
             _own(group, shared, common, name).update(inside)
         kind = labels.get(schema.COMPONENT)
-        if kind is not None and kind.upper() not in _COMPLEX:
+        if kind is not None and kind.upper() not in COMPLEX:
             _put_map(_own(group, shared, common, _FRAME_TYPE), kind)
         _put_moment(group, singles[number])
 
@@ -188,11 +189,11 @@ def _put_moment(group: Any, single: Any) -> None:
         content.FrameAcquisitionDateTime = moment
 
 
-def _groups(labels: Mapping[str, Any], times: list[float]) -> dict[str, Dataset]:
+def label_groups(labels: Mapping[str, Any], times: list[float]) -> dict[str, Dataset]:
     """Return functional groups by keyword for the labels of one frame."""
     found: dict[str, Dataset] = {}
     for name, (sequence, keyword) in _PLACES.items():
-        is_map = name == schema.COMPONENT and str(labels.get(name)).upper() not in _COMPLEX
+        is_map = name == schema.COMPONENT and str(labels.get(name)).upper() not in COMPLEX
         if name in labels and not is_map:
             setattr(found.setdefault(sequence, Dataset()), keyword, _plain(labels[name]))
     if schema.TIME in labels:

@@ -167,17 +167,21 @@ def plane_groups(layout: Layout, shared: Dataset) -> list[Dataset]:
     Parameters
     ----------
     layout : Layout
-        With a grid.
     shared : pydicom.Dataset
         Is changed.
 
     Returns
     -------
     list of pydicom.Dataset
-        An item of Plane Position Sequence for each slice.
+        An item of Plane Position Sequence for each slice; none without a place in the patient.
     """
-    assert layout.grid is not None
-    positions = []
+    positions: list[Dataset] = []
+    if layout.grid is None:
+        sizes: Any = Dataset()
+        put_geometry(sizes, layout, 0)
+        if "PixelSpacing" in sizes:
+            shared.PixelMeasuresSequence = Items([sizes])
+        return []
     for place in range(layout.grid.slice.size):
         facts: Any = Dataset()
         facts.SpacingBetweenSlices = None
@@ -243,7 +247,7 @@ class FrameGroups:
         self.pointers = [*pointers, *([_POSITION] if layout.grid is not None else [])]
         self.shared: Any = Dataset()
         self.groups: list[Any] = []
-        self._positions = plane_groups(layout, self.shared) if layout.grid is not None else []
+        self._positions = plane_groups(layout, self.shared)
         # The same sources are named by many frames.
         self._named: dict[tuple[Any, ...], Items] = {}
 

@@ -9,11 +9,12 @@ from pydicom import config
 from imagedata_xr.errors import OptionError
 from imagedata_xr.formats.dicom.like import geometry_image, take_geometry
 from imagedata_xr.formats.dicom.write.classes import named_class
-from imagedata_xr.formats.dicom.write.compress import syntax_of
+from imagedata_xr.formats.dicom.write.compress import NATIVE, syntax_of
 from imagedata_xr.formats.dicom.write.enhanced import join
 from imagedata_xr.formats.dicom.write.keywords import elements
 from imagedata_xr.formats.dicom.write.layout import layout_of
 from imagedata_xr.formats.dicom.write.objects import require_highdicom
+from imagedata_xr.formats.dicom.write.parametric import float_type, write_map
 from imagedata_xr.formats.dicom.write.series import Wish, write_series
 from imagedata_xr.formats.dicom.write.target import OURS, file_name
 from imagedata_xr.formats.dicom.write.template import template_header, template_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import os
     from pathlib import Path
 
+    import numpy as np
     import xarray as xr
     from numpy.typing import DTypeLike
 
@@ -97,7 +99,9 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         here.
     pixel : dtype-like, optional
         Type of the stored integers of a derived series, 8, 16 or 32 bits. By default that of the
-        array, or the 16 bits that fit.
+        array, or the 16 bits that fit. ``"float"`` (or ``"float32"``, ``"float64"``): the values
+        as they are, NaN included, in one multi-frame Parametric Map; ``units`` of the array in
+        UCUM. It is read by fewer programs.
     multiframe : bool
         Write one instance with all frames: legacy converted enhanced MR, CT or PET. It holds all
         that the single images say, in functional groups. All pixels are in memory at once.
@@ -144,7 +148,7 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         require_highdicom()
         if keep_uid:
             raise OptionError("keep_uid: one multi-frame instance is none of the source's")
-    stored_type(pixel)
+    floats = _floats(da, pixel, syntax, keep_uid=keep_uid)
     placing = geometry_image(geometry, template)
     if placing is not None:
         da = take_geometry(da, placing)
@@ -164,8 +168,25 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         config.disable_value_validation(),
     ):
         layout = layout_of(da)
+        if floats is not None:
+            write_map(layout, wish, folder / file_name(1, 1), template, floats)
+            return place_of(target)
         wish.template = template_of(da) if template is None else template_header(template)
         write_series(layout, wish, folder)
         if multiframe:
             join(folder, file_name(1, 1), layout, syntax=syntax_of(syntax))
     return place_of(target)
+
+
+def _floats(
+    da: xr.DataArray, pixel: DTypeLike | None, syntax: str | None, *, keep_uid: bool
+) -> np.dtype[Any] | None:
+    """Return the type of floating point pixels, None where integers are to be stored."""
+    found = float_type(pixel, da.dtype)
+    if found is None:
+        stored_type(pixel)
+    elif keep_uid:
+        raise OptionError("keep_uid: a parametric map is none of the source's instances")
+    elif syntax_of(syntax) not in (None, *NATIVE):
+        raise OptionError(f"syntax={syntax!r}: floating point pixels are not compressed")
+    return found
