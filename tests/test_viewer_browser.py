@@ -7,6 +7,9 @@ import pytest
 import xarray as xr
 from viewer_browser import Screen, axial, browser, dynamic, eventually, opened
 
+from imagedata_xr.geometry import grid_from_affine
+from imagedata_xr.index import position_coords
+
 pytest.importorskip("panel")
 
 from imagedata_xr.viewer import view
@@ -185,6 +188,72 @@ def test_colour_series(chromium):
         assert screen.colour(0, 0) == (200, 10, 30)
         screen.page.mouse.move(*screen.at(0, 0))
         screen.page.locator(".br").get_by_text("200, 10, 30").wait_for()
+
+
+def test_voxel_curve(chromium):
+    """The curve of the voxel under the cursor has its values at all times."""
+    image = dynamic()
+    with opened(chromium, view(image)) as screen:
+        screen.press("t")
+        screen.page.mouse.move(*screen.at(7.2, 11.5))
+        screen.page.mouse.move(*screen.at(7.3, 11.5))
+        expected = image[:, 3, 16, 17].values.tolist()
+        eventually(lambda: screen.js("v => v.side.voxel") == expected)
+        assert screen.page.locator(".side svg").nth(1).is_visible()
+
+
+def test_sliders_and_dimensions(chromium):
+    """A 5-D array has a slider for each dimension; n chooses the one that arrows step along."""
+    echoes = xr.IndexVariable("te", [5.0, 10.0, 20.0, 40.0], {"units": "ms"})
+    image = xr.concat([dynamic() + k for k in range(4)], echoes)
+    shown = view(image.transpose("time", "te", ...))
+    with opened(chromium, shown) as screen:
+        screen.press("n", "ArrowRight", "ArrowRight")
+        eventually(lambda: shown.frame == {"time": 0, "te": 2})
+        slider = screen.page.locator("input[data-dimension=time]")
+        slider.fill("2")
+        eventually(lambda: shown.frame == {"time": 2, "te": 2})
+        screen.ready()
+        np.testing.assert_array_equal(screen.shown(), dynamic().values[2, 3] + 2)
+        assert "20 ms" in screen.page.locator(".bl").text_content()
+
+
+def test_cine(chromium):
+    """The space bar runs through the times, over the end, and stops."""
+    image = dynamic()
+    with opened(chromium, view(image)) as screen:
+        seen = set()
+        screen.press(" ")
+        eventually(lambda: seen.add(screen.js("v => v.panes[0].frame[0]")) or seen == {0, 1, 2})
+        screen.press(" ")
+        still = screen.js("v => v.panes[0].frame[0]")
+        screen.page.wait_for_timeout(300)
+        assert screen.js("v => v.panes[0].frame[0]") == still
+
+
+def test_ruler_and_angle(chromium):
+    """Lengths and angles are those in the patient, also where rows and slices are not square."""
+    tilt = np.deg2rad(20)
+    affine = np.eye(4)
+    affine[:3, :3] = [[0, 0, 1], [2 * np.sin(tilt), 2, 0], [2 * np.cos(tilt), 0, 0]]
+    coords = position_coords(grid_from_affine(affine, (30, 40, 50)))
+    image = axial(shape=(30, 40, 50)).drop_vars(("slice", "row", "column")).assign_coords(coords)
+    with opened(chromium, view(image, planes=["column"])) as screen:
+        rows, slices = image.row.values, image.slice.values
+        screen.press("l")
+        a, b = [screen.js(f"v => [v.panes[0].plane.across, {k}]")[0] for k in range(2)]
+        assert a == b == 1
+        screen.drag((rows[5], slices[5]), (rows[25], slices[20]))
+        first, last = (affine @ [20, 25, 0, 1])[:3], (affine @ [5, 5, 0, 1])[:3]
+        points = screen.js("v => v.measure(v.panes[0], v.panes[0].marks[0].points)")
+        assert float(points.split()[0]) == pytest.approx(np.linalg.norm(first - last), abs=0.2)
+        screen.press("a")
+        for r, s in ((5, 20), (5, 5), (25, 5)):
+            screen.click(rows[r], slices[s])
+        up, along = affine[:3, 0], affine[:3, 1]
+        cosine = up @ along / np.linalg.norm(up) / np.linalg.norm(along)
+        text = screen.js("v => v.measure(v.panes[0], v.panes[0].marks[1].points)")
+        assert float(text[:-1]) == pytest.approx(np.rad2deg(np.arccos(cosine)), abs=1)
 
 
 def test_hostile_text_stays_text(chromium):

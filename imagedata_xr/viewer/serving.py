@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["Server", "serve", "wait_for_regions"]
 
 HOST = "127.0.0.1"
-# A closed tab ends the session after this time, ms, so that a waiting script goes on.
-CHECK_MS, LIFETIME_MS = 500, 1500
+# A closed tab ends the session after this time, ms, so that a waiting script goes on; a page that
+# is loaded anew is back sooner.
+CHECK_MS, LIFETIME_MS = 500, 4000
 
 
 @dataclass(frozen=True, eq=False)

@@ -166,7 +166,10 @@ export class Pane {
       const palette = this.viewer.palette(look)
       if (this.mapper.palette !== palette) setQuietly(this.mapper, { palette })
       setQuietly(this.mapper, { low, high })
-      this.colorBar(palette, low, high)
+      const over = this.about.overlay && !this.about.overlay.discrete && look.overlay.visible
+      // Where a map lies over the image, its colours are those that need an explanation.
+      if (over) this.colorBar(this.overlay.glyph.color_mapper.palette, look.overlay.low, look.overlay.high, this.about.overlay.units)
+      else this.colorBar(palette, low, high, this.about.units)
     }
     if (this.overlay) {
       const { overlay } = look
@@ -177,7 +180,7 @@ export class Pane {
     this.draw()
   }
 
-  colorBar(palette, low, high) {
+  colorBar(palette, low, high, units) {
     const show = this.viewer.bars && !this.state.hidden
     for (const part of [this.bar, this.barHigh, this.barLow]) part.style.display = show ? "" : "none"
     if (!show) return
@@ -190,7 +193,7 @@ export class Pane {
         context.fillRect(0, palette.length - 1 - k, 1, 1)
       })
     }
-    this.barHigh.textContent = `${shortly(high)} ${this.about.units}`
+    this.barHigh.textContent = `${shortly(high)} ${units}`
     this.barLow.textContent = shortly(low)
   }
 

@@ -56,9 +56,8 @@ export class Store {
   }
 
   receive(message) {
-    if (message.key === undefined) return
     if (message.error) this.asked.delete(message.key)
-    else this.put(message.key, { image: message.image, overlay: message.overlay ?? null })
+    else if (message.key !== undefined) this.put(message.key, { image: message.image, overlay: message.overlay ?? null })
     this.arrived(message)
   }
 

@@ -3,6 +3,7 @@
 import { Bar } from "./bar.js"
 import { frameBox } from "./bokeh_names.js"
 import { connectKeys, helpRows } from "./keys.js"
+import { measure } from "./layer.js"
 import { Pane, element } from "./pane.js"
 import { Regions } from "./regions.js"
 import { Side } from "./side.js"
@@ -19,7 +20,8 @@ class Viewer {
     this.state = new State(model)
     this.regions = new Regions(model, this.state)
     this.store = new Store(model, (message) => this.arrived(message))
-    this.bars = model.looks.some((look) => look.cmap !== "gray")
+    this.bars =
+      model.looks.some((look) => look.cmap !== "gray") || model.series.some((one) => one.overlay && !one.overlay.discrete)
     this.curveOn = false
     this.playing = null
     this.brushRadius = 0
@@ -75,9 +77,12 @@ class Viewer {
 
   arrived(message) {
     if (message.curve !== undefined) {
-      this.waiting = false
+      const asked = this.waiting
+      this.waiting = null
       this.side.voxel = message.curve
       this.side.curves()
+      // The cursor may have moved on meanwhile.
+      this.hover(asked)
       return
     }
     for (const pane of this.visible()) {
@@ -126,9 +131,12 @@ class Viewer {
     if (!this.curveOn || this.waiting || this.model.offline || !pane.about.dims.length) return
     const voxel = pane.cursor && pane.voxel(pane.cursor)
     if (!voxel || voxel.missing || pane.about.colour) return
-    this.waiting = true
     const dimension = Math.min(this.state.dimension, pane.about.dims.length - 1)
-    this.model.send_msg({ curve: [pane.series, voxel.index, pane.frame, dimension] })
+    const curve = [pane.series, voxel.index, pane.frame, dimension]
+    if (JSON.stringify(curve) === this.curveOf) return
+    this.curveOf = JSON.stringify(curve)
+    this.waiting = pane
+    this.model.send_msg({ curve })
   }
 
   // ---- commands -----------------------------------------------------------------------------
@@ -308,7 +316,7 @@ export function render({ model, view, el }) {
   const viewer = new Viewer(model, view, root)
   // For tests, and for those who look under the bonnet.
   root.viewer = viewer
-  viewer.frameBox = frameBox
+  Object.assign(viewer, { frameBox, measure })
   el.append(style, root)
   // A page of its own listens at once; in a notebook, the first click says who is meant.
   if (model.whole_page) setTimeout(() => root.focus({ preventScroll: true }), 0)
