@@ -121,17 +121,22 @@ def _dimension(scene: Scene, name: str) -> dict[str, Any]:
 
 def _beside(image: xr.DataArray, name: str) -> list[str]:
     """Return what else is known at each place: b values of volumes, times of echoes."""
-    lines = [""] * image.sizes[name]
+    lines: list[list[str]] = [[] for _ in range(image.sizes[name])]
+    own = [str(n) for n, coord in image.coords.items() if coord.dims == (name,)]
     if name != schema.VOLUME:
-        return lines
-    for other in (*schema.ACQUISITION, *schema.BVEC):
-        if other not in image.coords or image.coords[other].dims != (name,):
-            continue
-        unit = schema.UNITS_OF.get(other, "")
-        for k, value in enumerate(image.coords[other].values.tolist()):
-            if value == value:  # noqa: PLR0124 - NaN: there is none
-                lines[k] += f"  {other} {value:.4g}" + (f" {unit}" if unit else "")
-    return [line.strip() for line in lines]
+        return [""] * len(lines)
+    for other in schema.ACQUISITION:
+        for line, value in zip(
+            lines, image.coords[other].values if other in own else (), strict=False
+        ):
+            if np.isfinite(value):
+                line.append(f"{other} {value:.4g} {schema.UNITS_OF[other]}")
+    if set(schema.BVEC) <= set(own):
+        vectors = np.stack([image.coords[axis].values for axis in schema.BVEC], axis=1)
+        for line, vector in zip(lines, vectors, strict=True):
+            if np.isfinite(vector).all() and vector.any():
+                line.append("(" + ", ".join(f"{part:.2f}" for part in vector) + ")")
+    return ["  ".join(line) for line in lines]
 
 
 def _plane(plane: Plane) -> dict[str, Any]:

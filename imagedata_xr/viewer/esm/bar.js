@@ -60,6 +60,11 @@ export class Bar {
     if (viewer.model.blocking) toggle("Done", "Return the regions (q)", () => viewer.done()).classList.add("on")
     this.overlayGroup = element("div", "group", bars)
     this.buildOverlay()
+    this.pageGroup = element("div", "group", bars)
+    this.pageGroup.hidden = viewer.pages < 2
+    button(this.pageGroup, "<", "Previous page of series (PgUp)", () => viewer.turn(viewer.active, -1))
+    this.pageText = element("span", "hint", this.pageGroup)
+    button(this.pageGroup, ">", "Next page of series (PgDn)", () => viewer.turn(viewer.active, 1))
     this.thresholdGroup = element("div", "group", bars)
     element("span", "hint", this.thresholdGroup, "from")
     this.low = this.number(this.thresholdGroup, "Lowest value of the threshold tool")
@@ -158,6 +163,7 @@ export class Bar {
     this.curve.classList.toggle("on", this.viewer.curveOn)
     this.regions.classList.toggle("on", !this.viewer.side.el.hidden)
     this.cine?.classList.toggle("on", Boolean(this.viewer.playing))
+    this.pageText.textContent = `page ${state.page + 1}/${this.viewer.pages}`
     const look = state.looks[this.of.series]
     this.maps.value = look.cmap
     this.invert.classList.toggle("on", look.invert)
