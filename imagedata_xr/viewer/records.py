@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -78,7 +79,7 @@ def in_plane(roi: Roi, scene: Scene, axis: int, index: int) -> list[NDArray[np.f
 
 
 def to_rois(
-    records: Iterable[Mapping[str, Any]], scene: Scene, *, thickness: bool = True
+    records: Iterable[Mapping[str, Any]], scene: Scene, known: Mapping[str, Roi] | None = None
 ) -> list[Roi]:
     """
     Return regions in the patient from the records of the browser.
@@ -86,7 +87,18 @@ def to_rois(
     Outlines of one structure, in one family of slices and at one place of the acquisition, are
     one `Roi`; of those that were drawn one by one on the same slice, each is a `Roi` of its own,
     so that where they overlap there is no hole.
+
+    Parameters
+    ----------
+    records : iterable of Record
+    scene : Scene
+    known : mapping of name to Roi, optional
+        Whose number, code and thickness are kept: the browser does not have them.
     """
+    known = known or {}
+    taken = {roi.number for roi in known.values()}
+    free = (number for number in itertools.count(1) if number not in taken)
+    numbers = {name: roi.number for name, roi in known.items() if roi.number}
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     drawn: Counter[tuple[Any, ...]] = Counter()
     for record in records:
@@ -95,7 +107,6 @@ def to_rois(
         layer = drawn[*key, record["index"]]
         drawn[*key, record["index"]] += 1
         groups.setdefault((*key, layer), []).append(record)
-    names = list(dict.fromkeys(key[0] for key in groups))
     rois = []
     for (name, axis, frame, _), group in groups.items():
         contours = tuple(
@@ -111,8 +122,9 @@ def to_rois(
                 kind=group[0]["kind"],
                 contours=contours,
                 select=_select(scene, frame),
-                number=names.index(name) + 1,
-                thickness=_thickness(scene, axis) if thickness else None,
+                number=numbers.get(name) or numbers.setdefault(name, next(free)),
+                code=known[name].code if name in known else None,
+                thickness=known[name].thickness if name in known else _thickness(scene, axis),
             )
         )
     return [roi for roi in rois if roi.contours]

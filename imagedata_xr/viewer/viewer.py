@@ -12,7 +12,7 @@ from panel.viewable import Viewer as PanelViewer
 from imagedata_xr import schema
 from imagedata_xr.display.windows import window_of
 from imagedata_xr.errors import ImagedataError, OptionError
-from imagedata_xr.roi import Roi, mask
+from imagedata_xr.roi import Roi, from_file, mask, to_file
 from imagedata_xr.viewer import measures
 from imagedata_xr.viewer.component import Stage
 from imagedata_xr.viewer.loading import holoviews, panel
@@ -114,6 +114,7 @@ class Viewer(PanelViewer):  # type: ignore[misc, unused-ignore]
         ]
         self._height = height
         self._unplaced: list[Roi] = []
+        self._known: dict[str, Roi] = {}
         self._finished: Callable[[], None] | None = None
         places = [
             {"series": k, "axis": axis}
@@ -244,6 +245,14 @@ class Viewer(PanelViewer):  # type: ignore[misc, unused-ignore]
             return hv.NdOverlay(lines or empty, kdims="region").opts(framewise=True)
 
         return hv.DynamicMap(draw, streams=[hv.streams.Params(self, ["rois"])])
+
+    def to_file(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write the regions as JSON, RT Structure Set, Segmentation or NIfTI; see `roi.to_file`."""
+        return to_file(self.rois, path, like=self._series[0].scene.image, **options)
+
+    def from_file(self, path: str | os.PathLike[str]) -> None:
+        """Take the regions of a file, to look at and edit them; see `roi.from_file`."""
+        self.rois = from_file(path, like=self._series[0].scene.image)
 
     # ---- where it is shown -------------------------------------------------------------------
 
@@ -378,7 +387,7 @@ class Viewer(PanelViewer):  # type: ignore[misc, unused-ignore]
         found: list[Roi] = list(self._unplaced)
         for k, one in enumerate(self._series):
             own = [record for record in self._stage.records if record["series"] == k]
-            found.extend(to_rois(own, one.scene))
+            found.extend(to_rois(own, one.scene, self._known))
         with param.parameterized.discard_events(self):
             before = self.rois
             self.rois = found
@@ -392,6 +401,7 @@ class Viewer(PanelViewer):  # type: ignore[misc, unused-ignore]
     def _to_browser(self, _event: Any) -> None:
         if self._own:
             return
+        self._known = {roi.name: roi for roi in reversed(self.rois)}
         records, self._unplaced = to_records(self.rois, self._series[0].scene)
         names = {roi.name: roi.color for roi in self.rois}
         self._stage.param.update(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -186,7 +187,8 @@ def _segmentation(path: Path) -> tuple[list[Roi], list[str | None]]:
     from imagedata_xr.roi.files.voxels import rois_of_mask
 
     found = xr.open_dataarray(path, engine="dicom")
-    colors = _segment_colors(_opened(path, only=["SegmentSequence"])) if path.is_file() else {}
+    plain = path.is_file() and not zipfile.is_zipfile(path)
+    colors = _segment_colors(_opened(path, only=["SegmentSequence"])) if plain else {}
     return rois_of_mask(found, colors), [found.attrs.get("FrameOfReferenceUID")]
 
 
