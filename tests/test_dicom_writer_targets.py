@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from imagedata_xr.errors import OptionError, WriteError
+from imagedata_xr.errors import OptionError, PeerConnectionError, WriteError
 from imagedata_xr.formats.dicom.write import to_dicom
 from imagedata_xr.testing import Phantom, WriterConformance, write_series
 from imagedata_xr.testing.conformance.writer import image_of
@@ -133,7 +133,9 @@ def test_targets(tmp_path):
     with pytest.raises(WriteError, match="is a file"):
         to_dicom(image, target / "notes.txt", Modality="OT", overwrite=True)
     with pytest.raises(OptionError, match="URL"):
-        to_dicom(image, "dicom://server:104/AET", Modality="OT")
+        to_dicom(image, "nosuch://server/AET", Modality="OT")
+    with pytest.raises(PeerConnectionError, match="cannot be reached"):
+        to_dicom(image, "dicom://nosuch.invalid:104/AET", Modality="OT")
     (tmp_path / "empty").mkdir()
     to_dicom(image, tmp_path / "empty", Modality="OT")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "empty"]

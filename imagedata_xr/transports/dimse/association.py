@@ -220,15 +220,18 @@ def associated(
     tls = None if peer.tls is None else (peer.tls.client(), peer.host)
     connected: list[float] = []
     opened = (evt.EVT_CONN_OPEN, lambda _: connected.append(time.monotonic()))
-    association = ae.associate(
-        peer.host,
-        peer.port,
-        contexts=list(contexts),
-        ae_title=peer.aet,
-        ext_neg=list(roles),
-        tls_args=tls,
-        evt_handlers=[*socket_handlers(), opened, *handlers],
-    )
+    try:
+        association = ae.associate(
+            peer.host,
+            peer.port,
+            contexts=list(contexts),
+            ae_title=peer.aet,
+            ext_neg=list(roles),
+            tls_args=tls,
+            evt_handlers=[*socket_handlers(), opened, *handlers],
+        )
+    except OSError as error:
+        raise _unreachable(peer, error) from error
     if not association.is_established:
         raise _refusal(peer, association, connected=bool(connected))
     association._reactor_checkpoint = _Checkpoint(association)  # noqa: SLF001 - see the top
@@ -282,13 +285,17 @@ def _rejection(peer: Peer, answer: Any) -> TransportError:
     return RejectedError(f"{peer}: rejects the association ({said})")
 
 
+def _unreachable(peer: Peer, error: OSError) -> TransportError:
+    reason = error.strerror or str(error) or type(error).__name__
+    return PeerConnectionError(f"{peer}: cannot be reached: {reason}")
+
+
 def _unconnected(peer: Peer) -> TransportError:
     """Connect once more without pynetdicom, which only logs why it could not."""
     try:
         raw = socket.create_connection((peer.host, peer.port), timeout=peer.timeouts.connect)
     except OSError as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return PeerConnectionError(f"{peer}: cannot be reached: {reason}")
+        return _unreachable(peer, error)
     with raw:
         if peer.tls is None:
             return PeerConnectionError(f"{peer}: the connection was closed at once")
