@@ -148,6 +148,17 @@ def test_monochrome1_is_shown_as_it_is_meant(tmp_path):
     np.testing.assert_array_equal(again.med.to_rgb(window="full", invert=False), two)
 
 
+def test_large_integer_images_are_painted_the_same():
+    """An image of many 16-bit values has the colours that each of its slices has by itself."""
+    da = xr.DataArray(
+        np.arange(-(2**15), 2**15, dtype=np.int16).reshape(4, 128, 128).repeat(3, axis=0),
+        dims=("slice", "row", "column"),
+    )
+    whole = da.med.to_rgb(window=(40, 400), colormap="viridis")
+    for k in range(12):
+        xr.testing.assert_equal(whole[k], da[k].med.to_rgb(window=(40, 400), colormap="viridis"))
+
+
 def test_dask_stays_lazy():
     """Nothing but the window's sample is computed; the result is the same."""
     da = ramp()

@@ -117,6 +117,18 @@ def test_whole_image():
     assert np.isnan(row["volume_ml"])
 
 
+@pytest.mark.parametrize("dtype", ["int16", "uint8", "int64"])
+def test_many_whole_numbers(dtype):
+    """Large integer images have NumPy's statistics to the last digit that counts."""
+    values = np.random.default_rng(5).normal(80, 20, (40, 50, 60)).round().astype(dtype)
+    da = xr.DataArray(values, dims=("slice", "row", "column"))
+    row = da.med.roi_stats(percentiles=(0, 12.3, 99.9, 100)).iloc[0]
+    assert row["mean"] == pytest.approx(values.mean(dtype=float), rel=1e-12)
+    assert row["sd"] == pytest.approx(values.std(ddof=1, dtype=float), rel=1e-12)
+    for name, rank in [("p0", 0), ("p12.3", 12.3), ("median", 50), ("p99.9", 99.9), ("p100", 100)]:
+        assert row[name] == pytest.approx(np.percentile(values, rank), rel=1e-12)
+
+
 def test_one_slice_and_a_part_of_the_image():
     """A region measures the same in the image, in a crop, in a flipped copy and in one slice."""
     da = noise()

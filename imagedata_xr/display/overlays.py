@@ -80,9 +80,14 @@ def overlay(  # noqa: PLR0913 - each says one thing about the two layers
     base = base.isel({schema.RGB: slice(3)})
     placed = on_image(over, da)
     color, shown = _painted(placed, colormap, threshold, over_window)
-    weight = shown.astype(np.float32) * np.float32(alpha)
     made: xr.DataArray = xr.apply_ufunc(
-        _blended, base, color, weight, dask="parallelized", output_dtypes=[np.uint8]
+        _blended,
+        base,
+        color,
+        shown,
+        kwargs={"alpha": float(alpha)},
+        dask="parallelized",
+        output_dtypes=[np.uint8],
     )
     made = made.transpose(*base.dims).rename(da.name)
     made.attrs = dict(base.attrs)
@@ -134,6 +139,12 @@ def _label_map(over: xr.DataArray, own: dict[int, tuple[int, int, int]]) -> xr.D
     return labelled(over, paint)
 
 
-def _blended(base: NDArray[Any], color: NDArray[Any], weight: NDArray[Any]) -> NDArray[np.uint8]:
-    mixed = base + weight * (color.astype(np.float32) - base)
-    return np.asarray(np.rint(mixed), dtype=np.uint8)
+def _blended(
+    base: NDArray[np.uint8], color: NDArray[np.uint8], shown: NDArray[np.bool_], *, alpha: float
+) -> NDArray[np.uint8]:
+    seen = np.broadcast_to(shown, base.shape)[..., 0]
+    mixed = base.copy()
+    below = base[seen].astype(np.float32)
+    above = np.broadcast_to(color, base.shape)[seen]
+    mixed[seen] = np.rint(below + np.float32(alpha) * (above - below))
+    return mixed

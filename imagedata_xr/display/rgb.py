@@ -31,6 +31,8 @@ GREY_ONLY: Final = (
     "SegmentLabel",
     "SegmentColor",
 )
+# Painting every possible 16-bit number costs as much as painting this many pixels.
+FEW: Final = 1 << 17
 
 
 def to_rgb(  # noqa: PLR0913 - each option is one thing that a user may choose
@@ -107,7 +109,16 @@ def colours_of(
         steps = np.rint(np.where(unknown, 0, fraction).clip(0, 1) * (len(table) - 1))
         return np.asarray(with_nan[np.where(unknown, len(table), steps).astype(np.intp)])
 
-    return paint
+    def looked_up(values: NDArray[Any]) -> NDArray[np.uint8]:
+        small = values.dtype.kind in "iu" and values.dtype.itemsize <= 2
+        if not small or values.size < FEW:
+            return paint(values)
+        # Of many small integers, each possible one is painted once.
+        limits = np.iinfo(values.dtype)
+        every = np.arange(limits.min, limits.max + 1).astype(values.dtype)
+        return np.asarray(paint(every)[values.astype(np.intp) - limits.min])
+
+    return looked_up
 
 
 def labelled(

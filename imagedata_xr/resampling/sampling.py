@@ -13,7 +13,7 @@ from imagedata_xr.errors import GeometryError, MissingDependencyError, OptionErr
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from imagedata_xr.geometry import Grid
+    from imagedata_xr.geometry import Axis, Grid
 
 __all__ = ["BSPLINE", "LINEAR", "NEAREST", "Sampler", "require_even"]
 
@@ -82,13 +82,15 @@ class Sampler:
     def indices(self, k: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Return source indices (3, n) for those voxels of target slice k that lie inside."""
         s, r, c = self.target.axes
-        plane = np.add.outer(np.outer(r.values, r.direction), np.zeros(c.size)).transpose(0, 2, 1)
-        points = plane + np.outer(c.values, c.direction) + s.values[k] * np.asarray(s.direction)
-        index = np.asarray(self.source.world_to_index(points.reshape(-1, 3)).T, dtype=np.float64)
-        last = np.array(self.source.shape)[:, None] - 1
-        inside = np.all((index >= -0.5 - ROUNDING) & (index <= last + 0.5 + ROUNDING), axis=0)
-        kept = index[:, inside]
-        return _snapped(kept), inside
+        turn = np.linalg.solve(self.source.directions, self.target.directions)
+        found, inside = [], np.ones((r.size, c.size), dtype=bool)
+        for axis, (along_s, along_r, along_c) in zip(self.source.axes, turn, strict=True):
+            rows = along_s * s.values[k] + along_r * r.values
+            index = _index_along(axis, np.add.outer(rows, along_c * c.values))
+            inside &= (index >= -0.5 - ROUNDING) & (index <= axis.size - 0.5 + ROUNDING)
+            found.append(index)
+        kept = np.stack([index[inside] for index in found])
+        return _snapped(kept), inside.ravel()
 
     def reaches_beyond(self) -> bool:
         """Tell whether voxels of the target lie outside the source."""
@@ -201,6 +203,25 @@ def _linear(volume: NDArray[Any], index: NDArray[np.float64]) -> NDArray[Any]:
     weight = map_coordinates(bad.view(np.uint8), index, order=1, mode="nearest", output=np.float64)
     found[weight > ROUNDING] = np.nan
     return found
+
+
+def _index_along(axis: Axis, positions: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the (fractional) indices of positions along an axis; between uneven ones, linear."""
+    values = np.asarray(axis.values, dtype=np.float64)
+    if values.size == 1:
+        return np.asarray((positions - values[0]) / axis.step, dtype=np.float64)
+    sense = 1.0 if values[-1] > values[0] else -1.0
+    gaps = sense * np.diff(values)
+    if (gaps <= 0).any():
+        raise GeometryError("positions neither ascend nor descend: use sortby")
+    step = (values[-1] - values[0]) / (values.size - 1)
+    line = values[0] + step * np.arange(values.size)
+    if np.abs(values - line).max() <= SAME * abs(step):
+        return np.asarray((positions - values[0]) / step, dtype=np.float64)
+    at = sense * positions
+    knots = sense * values
+    low = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, values.size - 2)
+    return np.asarray(low + (at - knots[low]) / gaps[low], dtype=np.float64)
 
 
 def _snapped(index: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -27,6 +27,12 @@ PERCENTILES: Final = (5.0, 25.0, 75.0, 95.0)
 STATISTICS: Final = ("n", "n_nan", "volume_ml", "mean", "sd", "min", "max", "median")
 WHOLE: Final = "image"
 MM3_PER_ML: Final = 1000.0
+# Of a voxel size: positions are sums of steps.
+SAME: Final = 1e-9
+# Whole numbers are counted instead of sorted where there are more of them than this, and they
+# span less than that.
+FEW: Final = 10_000
+WIDEST: Final = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,11 +272,11 @@ def _measured(
 ) -> Iterator[tuple[int, tuple[int, ...], list[float]]]:
     """Yield number, place along the other dimensions, and values of `STATISTICS` and percentiles."""
     lead, spatial = _lead(da), _spatial(da)
-    sizes = _voxel_volumes(da, spatial)
+    sizes = _sizes(da, spatial)
     for number, region in regions.arrays():
         inside = region.transpose(*[d for d in lead if d in region.dims], *spatial)
         box = _around(inside, spatial)
-        cells = sizes.isel(box).values
+        within = [size[box[name]] for size, name in zip(sizes, spatial, strict=True)]
         part, marks = da.isel(box).transpose(*lead, *spatial), inside.isel(box)
         varying = [d for d in lead if d in marks.dims]
         fixed = None if varying else marks.values
@@ -281,8 +287,9 @@ def _measured(
                 nothing = [np.nan] * (len(STATISTICS) - 3 + len(percentiles))
                 yield number, place, [0, 0, 0.0, *nothing]
                 continue
-            values = part.isel(at).values[here]
-            yield number, place, _described(values, float(cells[here].sum()), percentiles)
+            values = part.isel(at).values
+            values = values.ravel() if here.all() else values[here]
+            yield number, place, _described(values, _volume(here, within), percentiles)
 
 
 def _described(values: NDArray[Any], volume: float, percentiles: tuple[float, ...]) -> list[float]:
@@ -290,10 +297,32 @@ def _described(values: NDArray[Any], volume: float, percentiles: tuple[float, ..
     counts: list[float] = [known.size, values.size - known.size, volume]
     if not known.size:
         return counts + [np.nan] * (len(STATISTICS) - 3 + len(percentiles))
-    real = known.astype(np.float64)
-    spread = float(real.std(ddof=1)) if real.size > 1 else np.nan
-    ranks = np.percentile(real, (50.0, *percentiles)).tolist()
-    return [*counts, float(real.mean()), spread, float(real.min()), float(real.max()), *ranks]
+    low, high = known.min(), known.max()
+    ranks = (50.0, *percentiles)
+    whole = known.dtype.kind in "biu" and int(high) <= np.iinfo(np.int64).max
+    if whole and int(high) - int(low) < WIDEST and known.size > FEW:
+        mean, sd, at = _counted(known, int(low), ranks)
+    else:
+        real = known.astype(np.float64)
+        mean, sd = float(real.mean()), float(real.std(ddof=1)) if real.size > 1 else np.nan
+        at = np.percentile(real, ranks).tolist()
+    return [*counts, mean, sd, float(low), float(high), *at]
+
+
+def _counted(
+    values: NDArray[Any], low: int, percentiles: tuple[float, ...]
+) -> tuple[float, float, list[float]]:
+    """Return mean, sd and percentiles of many whole numbers from how often each is there."""
+    counts = np.bincount(values.astype(np.int64) - low)
+    levels = low + np.arange(counts.size, dtype=np.float64)
+    mean = float(levels @ counts) / values.size
+    sd = float(np.sqrt(((levels - mean) ** 2) @ counts / (values.size - 1)))
+    until = np.cumsum(counts)
+    ranks = np.array(percentiles) / 100 * (values.size - 1)
+    below, above = (
+        levels[np.searchsorted(until, f(ranks), side="right")] for f in (np.floor, np.ceil)
+    )
+    return mean, sd, (below + (ranks - np.floor(ranks)) * (above - below)).tolist()
 
 
 def _around(inside: xr.DataArray, spatial: list[Hashable]) -> dict[Hashable, slice]:
@@ -307,19 +336,31 @@ def _around(inside: xr.DataArray, spatial: list[Hashable]) -> dict[Hashable, sli
     return box
 
 
-def _voxel_volumes(da: xr.DataArray, spatial: list[Hashable]) -> xr.DataArray:
-    """Return the volume of each voxel, ml."""
+def _sizes(da: xr.DataArray, spatial: list[Hashable]) -> list[NDArray[np.float64]]:
+    """Return the voxel sizes along each axis, whose products are volumes in ml."""
     known = any(name in da.coords for name in (schema.ROW, schema.COLUMN))
     grid = grid_for(da)
     sizes = [cell_sizes(axis) if known else np.full(axis.size, np.nan) for axis in grid.axes]
     if schema.SLICE not in da.coords:
         sizes[0] = np.full(grid.slice.size, np.nan)
-    shear = abs(float(np.linalg.det(grid.directions)))
-    whole: xr.DataArray = xr.DataArray(shear / MM3_PER_ML)
+    scale = abs(float(np.linalg.det(grid.directions))) / MM3_PER_ML
+    kept = []
     for name, size in zip(schema.SPATIAL, sizes, strict=True):
-        one = xr.DataArray(size, dims=name)
-        whole = whole * (one if name in spatial else one.isel({name: 0}))
-    return whole.transpose(*spatial)
+        if name in spatial:
+            kept.append(size)
+        else:
+            scale *= float(size[0])
+    return [kept[0] * scale, *kept[1:]]
+
+
+def _volume(inside: NDArray[np.bool_], sizes: list[NDArray[np.float64]]) -> float:
+    """Return the volume of the voxels of a mask, ml."""
+    if all(np.ptp(size) <= SAME * abs(size[0]) for size in sizes):
+        return float(np.count_nonzero(inside) * np.prod([size.mean() for size in sizes]))
+    cells = np.ones(1)
+    for size in sizes:
+        cells = np.multiply.outer(cells, size)
+    return float(np.broadcast_to(cells[0], inside.shape)[inside].sum())
 
 
 def _lead(da: xr.DataArray) -> list[Hashable]:
