@@ -48,6 +48,7 @@ LABELS: Final = (
     schema.LABEL,
     schema.COIL,
 )
+_PADDING: Final = 0x00280120  # Pixel Padding Value
 LABEL_ROUNDING: Final = 1e-4
 # Units of PET (PS3.3 C.8.9.1.1.3) for those of arrays.
 PET_UNITS: Final = {"g/ml": "GML", "GML": "GML", "BQML": "BQML", "CNTS": "CNTS", "NONE": "NONE"}
@@ -55,8 +56,11 @@ PET_UNITS: Final = {"g/ml": "GML", "GML": "GML", "BQML": "BQML", "CNTS": "CNTS",
 
 def describe(encoding: Encoding) -> str:
     """Return a Derivation Description: what was done, and how exact the stored values are."""
-    exact = "stored exactly" if not encoding.error else f"rounded by at most {encoding.error:.3g}"
-    return f"Computed with imagedata_xr; values {exact}"
+    # Three digits, rounded up.
+    bound = np.format_float_scientific(encoding.error * 1.005, 2, trim="-")
+    exact = f"rounded by at most {float(bound):g}" if encoding.error else "stored exactly"
+    padded = "" if encoding.padding is None else "; what is no finite number is padding"
+    return f"Computed with imagedata_xr; values {exact}{padded}"
 
 
 def _is_labelled(frame: Frame, wanted: Mapping[str, Any]) -> bool:
@@ -230,12 +234,26 @@ class Headers:
             base.Modality = own if self.template is None else self.template.get("Modality", own)
         return base
 
-    def put_rescale(self, dataset: Dataset, encoding: Encoding) -> None:
-        """Put slope, intercept and units of the stored values into a header (PS3.3 C.11.1)."""
+    def put_rescale(self, dataset: Dataset, encoding: Encoding, *, always: bool = False) -> None:
+        """
+        Put slope, intercept, padding and units of stored values into a header (PS3.3 C.11.1).
+
+        Parameters
+        ----------
+        dataset : pydicom.Dataset
+            Is changed.
+        encoding : Encoding
+        always : bool
+            Also where the stored values are the values.
+        """
+        if encoding.padding is not None:
+            dataset.add_new(
+                _PADDING, "SS" if encoding.dtype.kind == "i" else "US", encoding.padding
+            )
         units = self.layout.image.attrs.get(schema.UNITS)
         if self.sop_class == PET and units in PET_UNITS:
             dataset.Units = PET_UNITS[units]
-        if encoding.is_identity and self.sop_class not in (CT, PET):
+        if encoding.is_identity and not always and self.sop_class not in (CT, PET):
             return
         dataset.RescaleIntercept = encoding.intercept
         dataset.RescaleSlope = encoding.slope

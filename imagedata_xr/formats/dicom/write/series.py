@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,12 @@ from imagedata_xr.formats.dicom.write.source_headers import cut_of, source_frame
 from imagedata_xr.formats.dicom.write.target import file_name
 from imagedata_xr.formats.dicom.write.template import apply_template
 from imagedata_xr.formats.dicom.write.uids import new_uid
-from imagedata_xr.formats.dicom.write.values import Encoding, choose_encoding, extent_of
+from imagedata_xr.formats.dicom.write.values import (
+    Encoding,
+    Extent,
+    choose_encoding,
+    extent_of,
+)
 from imagedata_xr.progress import track
 
 if TYPE_CHECKING:
@@ -62,6 +67,10 @@ class Wish:
     progress : bool or None
     syntax : str or None
         UID of the transfer syntax; None for that of the source, native.
+    scale : {"series", "frame"}
+        What has one slope and intercept.
+    padding : bool
+        Values that are NaN or infinite become a padding value.
     """
 
     extra: list[DataElement]
@@ -70,6 +79,8 @@ class Wish:
     pixel: DTypeLike | None
     progress: bool | None
     syntax: str | None = None
+    scale: str = "series"
+    padding: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -85,6 +96,7 @@ class _Series:
     is_alone: bool = True
     uid: str = field(default_factory=new_uid)
     studies: set[tuple[str, str]] = field(default_factory=set)
+    missing: int = 0
 
     @property
     def count(self) -> int:
@@ -230,13 +242,13 @@ def _write_derived(series: _Series) -> None:
             DataWarning,
             stacklevel=4,
         )
-    encoding = _encoding(series, headers.sop_class)
-    text = describe(encoding)
+    encoding = None if _is_scaled_each(series) else _encoding(series, headers.sop_class)
     if series.acquisition.times is not None and series.acquisition.start is None:
         series.acquisition.start = headers.start
     for index, plane in _frames(series, "writing"):
-        dataset = headers.make(index, text)
-        stored = encoding.encode(plane)
+        own_encoding = encoding or _encoding(series, headers.sop_class, plane)
+        dataset = headers.make(index, describe(own_encoding))
+        stored = own_encoding.encode(plane)
         kept = headers.keeps_place(index)
         own = series.own[index] if headers.is_own(index) and series.is_alone else None
         series.acquisition.apply(dataset, index, own, turned=not kept)
@@ -244,12 +256,25 @@ def _write_derived(series: _Series) -> None:
             put_geometry(dataset, layout, layout.slice_of(index))
         put_grid_format(dataset, stored)
         if not layout.is_rgb:
-            headers.put_rescale(dataset, encoding)
+            headers.put_rescale(dataset, own_encoding, always=encoding is None)
         put_pixels(dataset, stored.tobytes(), cell=stored.dtype.itemsize * 8)
         series.finish(dataset, index)
+    if series.missing:
+        warnings.warn(
+            f"{series.missing} values are NaN or infinite, and are stored as Pixel Padding Value: "
+            "readers, this one among them, give the number that stands for it",
+            DataWarning,
+            stacklevel=4,
+        )
 
 
-def _encoding(series: _Series, sop_class: str) -> Encoding:
+def _is_scaled_each(series: _Series) -> bool:
+    """Tell whether each frame has a slope of its own: of integers there is none."""
+    return series.wish.scale == "frame" and series.layout.image.dtype.kind == "f"
+
+
+def _encoding(series: _Series, sop_class: str, plane: NDArray[Any] | None = None) -> Encoding:
+    """Return how all values are stored, or those of one frame."""
     layout, wish = series.layout, series.wish
     if layout.is_rgb:
         return Encoding(np.dtype(np.uint8))
@@ -259,7 +284,8 @@ def _encoding(series: _Series, sop_class: str) -> Encoding:
     if known and wish.pixel is None:
         found = Encoding(np.dtype("uint8") if image.dtype.kind == "b" else image.dtype)
     else:
-        extent = extent_of(plane for _, plane in _frames(series, "range"))
+        extent = _extent(series, plane)
+        series.missing += extent.missing
         found = choose_encoding(
             image.dtype,
             extent,
@@ -274,3 +300,13 @@ def _encoding(series: _Series, sop_class: str) -> Encoding:
             "SOPClassUID='1.2.840.10008.5.1.4.1.1.7' writes a Secondary Capture"
         )
     return found
+
+
+def _extent(series: _Series, plane: NDArray[Any] | None) -> Extent:
+    padding = series.wish.padding
+    if plane is None:
+        return extent_of((one for _, one in _frames(series, "range")), padding=padding)
+    if padding and not np.isfinite(plane).any():
+        return Extent(0.0, 0.0, whole=False, missing=plane.size)
+    # Whole numbers are scaled too: all frames have cells of one kind.
+    return replace(extent_of([plane], padding=padding), whole=False)

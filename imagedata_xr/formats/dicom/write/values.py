@@ -38,11 +38,14 @@ class Extent:
     low, high : int or float
     whole : bool
         All values are whole numbers.
+    missing : int
+        Number of values that are NaN or infinite, and not counted above.
     """
 
     low: float
     high: float
     whole: bool
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,15 @@ class Encoding:
         DS values of Rescale Slope and Rescale Intercept.
     error : float
         Largest distance of a stored value from its value.
+    padding : int or None
+        Stored in place of values that are NaN or infinite.
     """
 
     dtype: np.dtype[Any]
     slope: str = "1"
     intercept: str = "0"
     error: float = 0.0
+    padding: int | None = None
 
     @property
     def is_identity(self) -> bool:
@@ -85,6 +91,11 @@ class Encoding:
             numbers = np.rint(
                 (plane.astype(np.float64) - float(self.intercept)) / float(self.slope)
             )
+        if self.padding is not None:
+            finite = np.isfinite(plane)
+            if (numbers[finite] == self.padding).any():
+                raise WriteError(f"a value would be stored as the padding, {self.padding}")
+            numbers = np.where(finite, numbers, self.padding)
         info = np.iinfo(self.dtype)
         if numbers.size and not (numbers.min() >= info.min and numbers.max() <= info.max):
             raise WriteError(
@@ -93,28 +104,43 @@ class Encoding:
         return np.ascontiguousarray(numbers.astype(self.dtype))
 
 
-def extent_of(planes: Iterable[NDArray[Any]]) -> Extent:
+def extent_of(planes: Iterable[NDArray[Any]], *, padding: bool = False) -> Extent:
     """
     Return the extent of all values.
+
+    Parameters
+    ----------
+    planes : iterable of ndarray
+    padding : bool
+        Values that are not finite are left out, and counted.
 
     Raises
     ------
     WriteError
-        A value is not finite, and DICOM integers have no NaN.
+        A value is not finite, and DICOM integers have no NaN; or no value is.
     """
-    low, high, whole = np.inf, -np.inf, True
+    low, high, whole, missing = np.inf, -np.inf, True, 0
     for plane in planes:
-        least, most = plane.min(), plane.max()
         if plane.dtype.kind == "f":
-            if not (np.isfinite(least) and np.isfinite(most)):
+            finite = np.isfinite(plane)
+            lost = int(plane.size - np.count_nonzero(finite))
+            if lost and not padding:
                 raise WriteError(
                     "the image has NaN or infinite values, which stored integers cannot hold: "
-                    "say what they shall be, e.g. da.fillna(0) or "
+                    "padding=True stores a padding value there, pixel='float' keeps them in a "
+                    "parametric map; or say what they shall be, e.g. da.fillna(0) or "
                     "da.where(np.isfinite(da), 0)"
                 )
-            whole = whole and np.array_equal(plane, np.rint(plane))
-        low, high = min(low, least.item()), max(high, most.item())
-    return Extent(low, high, whole)
+            missing += lost
+            values = plane[finite] if lost else plane
+            whole = whole and np.array_equal(values, np.rint(values))
+        else:
+            values = plane
+        if values.size:
+            low, high = min(low, values.min().item()), max(high, values.max().item())
+    if low > high:
+        raise WriteError("no value of the image is a finite number: there is nothing to show")
+    return Extent(low, high, whole, missing)
 
 
 def stored_type(pixel: DTypeLike | None) -> np.dtype[Any] | None:
@@ -172,7 +198,7 @@ def choose_encoding(
     if extent.whole:
         found = _whole_type(dtype, extent, wanted, sixteen=sixteen)
         if found is not None:
-            return Encoding(found)
+            return Encoding(found, padding=_free_cell(extent, found))
         if dtype.kind in "iu":
             raise WriteError(
                 f"whole numbers between {extent.low} and {extent.high} do not fit into "
@@ -193,37 +219,73 @@ def _whole_type(
     names = [*own, *usual, *wide] if wanted is None else [wanted.name]
     for name in names:
         info = np.iinfo(name)
-        if info.min <= extent.low and extent.high <= info.max:
+        fits = info.min <= extent.low and extent.high <= info.max
+        if fits and not (extent.missing and _free_cell(extent, np.dtype(name)) is None):
             return np.dtype(name)
     return None
 
 
+def _free_cell(extent: Extent, dtype: np.dtype[Any]) -> int | None:
+    """Return an integer that no value has, for padding (PS3.3 C.7.5.1.1.2); None without need."""
+    info = np.iinfo(dtype)
+    # Pixel Padding Value has 16 bits.
+    if not extent.missing or dtype.itemsize > 2:
+        return None
+    if info.min < extent.low:
+        return int(info.min)
+    return int(info.max) if extent.high < info.max else None
+
+
 def _scaled(extent: Extent, wanted: np.dtype[Any] | None, *, through_zero: bool) -> Encoding:
+    signed = through_zero and extent.low < 0
+    dtype = wanted or np.dtype("int16" if signed else "uint16")
+    if extent.missing and dtype.itemsize > 2:
+        raise OptionError(
+            f"padding: Pixel Padding Value has 16 bits, which {dtype} pixels have not"
+        )
+    info = np.iinfo(dtype)
+    least, most, padding = int(info.min), int(info.max), None
+    if extent.missing and through_zero and not least:
+        # A stored 0 is the value 0 here.
+        padding, most = most, most - 1
+    elif extent.missing:
+        padding, least = least, least + 1
     if through_zero:
-        dtype = wanted or np.dtype("int16" if extent.low < 0 else "uint16")
-        info = np.iinfo(dtype)
         if extent.low < 0 and not info.min:
             raise WriteError(
                 f"negative values need signed cells where Rescale Intercept is 0: not {dtype}"
             )
-        steepest = max(extent.high / info.max, extent.low / info.min if info.min else 0.0)
-        slope = decimal_beyond(steepest or 1.0, up=True)
-        return Encoding(dtype, slope, "0", float(slope) / 2)
-    dtype = wanted or np.dtype("uint16")
-    info = np.iinfo(dtype)
-    steps = info.max - info.min
+        steepest = max(extent.high / most, extent.low / least if info.min else 0.0)
+        slope = _slope(steepest or 1.0)
+        return Encoding(dtype, slope, "0", float(slope) / 2, padding)
     if extent.high == extent.low:
-        base = decimal(extent.low)
-        return Encoding(dtype, "1", base, abs(float(base) - extent.low))
-    slope = decimal_beyond((extent.high - extent.low) / steps, up=True)
+        # A stored 0, or 1 where 0 is the padding. A DS has 16 characters: beyond them is no step.
+        slope = "1" if abs(extent.low) < 1e9 else decimal(abs(extent.low) * 1e-6)
+        stored = int(padding == 0)
+        base = decimal(extent.low - stored * float(slope))
+        error = abs(float(base) + stored * float(slope) - extent.low)
+        return Encoding(dtype, slope, base, error, padding)
+    slope = _slope((extent.high - extent.low) / (most - least))
     # Signed cells begin below zero: the intercept is the value of a stored 0.
-    intercept = decimal(extent.low - info.min * float(slope))
-    while _overflows(extent, float(slope), float(intercept), info):
-        slope = decimal_beyond(float(slope) * (1 + 1e-9), up=True)
-        intercept = decimal(extent.low - info.min * float(slope))
-    return Encoding(dtype, slope, intercept, float(slope) / 2)
+    intercept = decimal(extent.low - least * float(slope))
+    more = 1e-9
+    # A DS has 16 characters: the intercept may be off by more than a step.
+    while _overflows(extent, float(slope), float(intercept), (least, most)):
+        slope = decimal_beyond(float(slope) * (1 + more), up=True)
+        intercept = decimal(extent.low - least * float(slope))
+        more = min(2 * more, 1.0)
+    # Far from zero, the last digit of a float64 is as large as a step.
+    digit = float(np.spacing(max(abs(extent.low), abs(extent.high))))
+    return Encoding(dtype, slope, intercept, float(slope) / 2 + 2 * digit, padding)
 
 
-def _overflows(extent: Extent, slope: float, intercept: float, info: np.iinfo[Any]) -> bool:
+def _slope(least: float) -> str:
+    """Return the DS value of a slope that is large enough."""
+    if not least < 1e300:
+        raise WriteError("the values are too far apart to be stored as integers with a slope")
+    return decimal_beyond(max(least, 1e-300), up=True)
+
+
+def _overflows(extent: Extent, slope: float, intercept: float, cells: tuple[int, int]) -> bool:
     ends = [np.rint((value - intercept) / slope) for value in (extent.low, extent.high)]
-    return bool(ends[0] < info.min or ends[1] > info.max)
+    return bool(ends[0] < cells[0] or ends[1] > cells[1])

@@ -41,6 +41,8 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     keep_uid: bool = False,
     overwrite: bool = False,
     pixel: DTypeLike | None = None,
+    scale: str = "series",
+    padding: bool = False,
     multiframe: bool = False,
     syntax: str | None = None,
     progress: bool | None = None,
@@ -102,6 +104,12 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         array, or the 16 bits that fit. ``"float"`` (or ``"float32"``, ``"float64"``): the values
         as they are, NaN included, in one multi-frame Parametric Map; ``units`` of the array in
         UCUM. It is read by fewer programs.
+    scale : {"series", "frame"}
+        Numbers that are not whole are stored by one slope and intercept for the series, or by one
+        for each frame: smaller errors, which each frame states.
+    padding : bool
+        Store NaN and infinities as Pixel Padding Value, which no other value has; 16 bits at most.
+        Without it they are an error. Whoever reads the series gets a number there.
     multiframe : bool
         Write one instance with all frames: legacy converted enhanced MR, CT or PET. It holds all
         that the single images say, in functional groups. All pixels are in memory at once.
@@ -140,7 +148,8 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     Warns
     -----
     DataWarning
-        Where frames had headers of their own and only the attributes of the array can be written.
+        Where frames had headers of their own and only the attributes of the array can be written;
+        or values are NaN or infinite, and `padding` or a parametric map is asked for.
     """
     if keep_uid and template is not None:
         raise OptionError("keep_uid: with another patient or study they are other instances")
@@ -148,6 +157,8 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         require_highdicom()
         if keep_uid:
             raise OptionError("keep_uid: one multi-frame instance is none of the source's")
+    if scale not in ("series", "frame"):
+        raise OptionError(f"scale={scale!r}: give 'series' or 'frame'")
     floats = _floats(da, pixel, syntax, keep_uid=keep_uid)
     placing = geometry_image(geometry, template)
     if placing is not None:
@@ -161,6 +172,8 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         pixel=pixel,
         progress=progress,
         syntax=syntax_of("explicit" if multiframe else syntax),
+        scale=scale,
+        padding=padding,
     )
     # Headers of sources are passed on as they are, also where values break the rules of their VR.
     with (
