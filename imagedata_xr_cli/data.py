@@ -21,9 +21,10 @@ _HELP = f"""\
 Convert images from one format to another.
 
 OUT is a file (its name ends in .nii, .nii.gz, .mha or .nrrd), a folder, which is made when
-missing, or a URL. In a folder, a file is named by series number and description, with one file
-each for magnitude, phase and other kinds of images; of DICOM, OUT is the folder of the new series.
-IN are folders, files or archives that hold one series, in any order and under any names.
+missing, a URL, or - for standard output. In a folder, a file is named by series number and
+description, with one file each for magnitude, phase and other kinds of images; of DICOM, OUT is
+the folder of the new series. DICOM keywords in braces name files and folders by header values.
+IN are folders, files, archives or URLs that hold one series, in any order and under any names.
 
 \b
 Examples:
@@ -31,6 +32,8 @@ Examples:
   {NAME} --of dicom --template dicomDir dicomResult niftiResult
   {NAME} --order b --odir multi --of nifti bvalues dwiDir
   {NAME} --all --of nifti converted studyDir
+  {NAME} --all 'out/{{PatientID}}/{{SeriesNumber:03d}}_{{SeriesDescription}}.nii.gz' cohortDir
+  {NAME} --sernum 1004 --serdes 'Processed data' dicom://server:104/AETITLE dicomResult
 
 Try it on made-up images: {NAME} demo
 """
@@ -51,20 +54,24 @@ def _convert(  # noqa: PLR0913 - each option is one thing a user may say
     every: Annotated[
         bool, typer.Option("--all", help="Convert every series that is there, each by itself.")
     ] = False,
+    workers: Annotated[
+        int, typer.Option(metavar="N", help="With --all: convert so many series at a time.")
+    ] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written.")] = False,
     verbose: Verbose = False,
     version: Annotated[bool, version_of(NAME)] = False,
 ) -> int:
-    del out, version
+    del version
     from imagedata_xr.cli.convert import convert, convert_all
 
     if every:
-        lines = convert_all(sources, choice, output, dry_run=dry_run)
+        lines = convert_all(sources, choice, output, workers=workers, dry_run=dry_run)
     else:
         lines = convert(sources, choice, output, verbose=verbose, dry_run=dry_run)
     for line in lines:
         if not output.is_quiet:
-            print(line)
+            # Standard output holds the image where OUT is -.
+            print(line, file=sys.stderr if out == "-" else sys.stdout)
     return 0
 
 

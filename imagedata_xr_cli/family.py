@@ -29,6 +29,10 @@ COMMANDS = {
     "roi": ("statistics", "roi_app"),
     "deidentify": ("deidentify", "app"),
     "dump": ("looking", "dump_app"),
+    "echo": ("network", "echo_app"),
+    "fetch": ("network", "fetch_app"),
+    "receive": ("network", "receive_app"),
+    "send": ("network", "send_app"),
     "formats": ("formats", "app"),
     "validate": ("looking", "validate_app"),
 }

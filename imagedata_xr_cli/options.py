@@ -106,6 +106,15 @@ def _options(  # noqa: PLR0913 - each option is one thing a user may say
             help="An option of the engine (rescale=false), or a sort key (ti=InversionTime).",
         ),
     ] = None,
+    calling_aet: Annotated[
+        str | None,
+        typer.Option(
+            "--calling_aet",
+            "--calling-aet",
+            metavar="AET",
+            help="Own AE title, for DICOM servers; IMAGEDATA_XR_AET by default.",
+        ),
+    ] = None,
     chunks: Annotated[
         str | None,
         typer.Option(
@@ -177,8 +186,17 @@ def added(
     return with_options
 
 
-def _choice(_: dict[str, Any], **asked: Any) -> Choice:
-    from imagedata_xr.cli.opening import Choice
+def _choice(given: dict[str, Any], **asked: Any) -> Choice:
+    from imagedata_xr.cli.opening import Choice, calling
+
+    title = asked.pop("calling_aet", None)
+    if title is not None:
+        for name in ("out", "sources", "image", "regions", "template", "geometry"):
+            value = given.get(name)
+            if isinstance(value, str):
+                given[name] = calling(value, title)
+            elif value is not None:
+                given[name] = [calling(one, title) for one in value]
 
     aliases = {"input_echo": "EchoNumbers", "input_acquisition": "AcquisitionNumber"}
     extra = tuple(

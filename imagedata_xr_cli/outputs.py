@@ -94,6 +94,10 @@ def _options(  # noqa: PLR0913 - each option is one thing a user may say
             help="Of DICOM files: explicit, implicit, rle, jpegls, jpeg2000 or htj2k (no loss).",
         ),
     ] = None,
+    bids: Annotated[
+        bool,
+        typer.Option("--bids", help="Name NIfTI files in OUT as BIDS has them (sub-, ses-, acq-)."),
+    ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -107,13 +111,13 @@ def writes(command: Callable[..., Any]) -> Callable[..., Any]:
     Parameters
     ----------
     command : callable
-        Takes ``out``, ``output`` (`imagedata_xr.cli.saving.Output`), and options of its own.
+        Takes ``out``, ``output`` (`imagedata_xr.cli.formats.Output`), and options of its own.
     """
     return added(command, "output", _options, _output)
 
 
 def _output(given: dict[str, Any], **asked: Any) -> Any:
-    from imagedata_xr.cli.saving import Output
+    from imagedata_xr.cli.formats import Output
     from imagedata_xr.cli.wording import attributes_of
 
     attributes = attributes_of(
@@ -137,4 +141,5 @@ def _output(given: dict[str, Any], **asked: Any) -> Any:
         dicom={name: asked[name] for name in ("keep_uid", "multiframe", "syntax") if asked[name]},
         is_anonymous=asked["anonymous"],
         is_quiet=asked["quiet"],
+        is_bids=asked["bids"],
     )

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -147,3 +151,87 @@ def test_dtype(tmp_path, dicom, capsys):
     assert xr.open_dataarray(tmp_path / "a.nii", engine="nifti").dtype == "float32"
     sidecar = json.loads((tmp_path / "a.json").read_text())
     assert "Jane" not in str(sidecar)
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Two patients with two series each, of which two have the same number and description."""
+    for patient in (1, 2):
+        for series in (1, 2):
+            attributes = {
+                "PatientID": f"P{patient}",
+                "StudyInstanceUID": f"2.25.{patient}",
+                "StudyDate": "20260102",
+                "SeriesNumber": 7,
+                "SeriesDescription": "T1 (ax)",
+            }
+            phantom = Phantom(series=10 * patient + series, attributes=attributes)
+            write_series(phantom, tmp_path / "cohort" / f"{patient}{series}")
+    return tmp_path / "cohort"
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_series_of_one_name_are_kept_apart(tmp_path, cohort, capsys, workers):
+    """None of four series of the same number and description replaces another, even if it may."""
+    options = ["--all", "--of", "nifti", "--overwrite", "--workers", workers]
+    for _ in range(2):
+        status, out, _ = call(capsys, *options, tmp_path / "out", cohort)
+        assert status == 0
+        assert len(out.splitlines()) == 4
+        names = [name for name in files(tmp_path / "out") if name.endswith(".nii.gz")]
+        assert names == [f"7_T1_ax{end}.nii.gz" for end in ("", "_2", "_3", "_4")]
+
+
+def test_names_by_a_template(tmp_path, cohort, capsys):
+    """Keywords in braces name folders and files; what they cannot tell apart gets a number."""
+    out = f"{tmp_path}/out/{{PatientID}}/{{SeriesNumber:03d}}_{{SeriesDescription}}.nii"
+    status, _, error = call(capsys, "--all", out, cohort)
+    assert (status, error) == (0, "")
+    names = [name for name in files(tmp_path / "out") if name.endswith(".nii")]
+    assert names == [f"P{p}/007_T1_ax{end}.nii" for p in (1, 2) for end in ("", "_2")]
+    status, _, error = call(capsys, "--all", f"{tmp_path}/out/{{Patient ID}}", cohort)
+    assert status == 1
+    assert "Patient ID" in error
+
+
+def test_names_as_bids_has_them(tmp_path, cohort, capsys):
+    """With --bids, subject, session and series name the files."""
+    assert call(capsys, "--all", "--bids", "--of", "nifti", tmp_path / "out", cohort)[0] == 0
+    stem = "sub-P1/ses-20260102/mr/sub-P1_ses-20260102_acq-7T1ax"
+    names = files(tmp_path / "out")
+    assert f"{stem}_mr.nii.gz" in names
+    assert f"{stem}_run-2_mr.json" in names
+    assert len([name for name in names if name.endswith(".nii.gz")]) == 4
+
+
+def test_failures_among_many(tmp_path, cohort, capsys):
+    """A series that cannot be written is named, the others are there, and the status says so."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "7_T1_ax_2.nii.gz").write_text("mine")
+    options = ["--all", "--of", "nifti", "--workers", 2]
+    status, out, error = call(capsys, *options, tmp_path / "out", cohort)
+    assert status == 1
+    assert len(out.splitlines()) == 3
+    assert "1 series were not converted" in error
+    assert "--overwrite" in error
+    assert (tmp_path / "out" / "7_T1_ax_2.nii.gz").read_text() == "mine"
+
+
+def test_pipes(tmp_path, dicom):
+    """An archive comes by standard input, and a file leaves by standard output."""
+    archive = shutil.make_archive(str(tmp_path / "dicom"), "zip", dicom)
+    command = [sys.executable, "-m", "imagedata_xr_cli.data", "--of", "nifti", "-", "-"]
+    piped = subprocess.run(
+        command, input=Path(archive).read_bytes(), capture_output=True, check=True
+    )
+    assert piped.stderr.endswith(b"b 3 x slice 4 x row 6 x column 5\n")
+    (tmp_path / "piped.nii.gz").write_bytes(piped.stdout)
+    back = xr.open_dataarray(tmp_path / "piped.nii.gz", engine="nifti")
+    assert float(back.sum()) == float(opened(dicom).sum())
+    done = subprocess.run(command, input=b"", capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"nothing came on standard input" in done.stderr

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from imagedata_xr.cli.expression import evaluate
+from imagedata_xr.cli.formats import formats_for
 from imagedata_xr.cli.opening import engine_of, open_image
-from imagedata_xr.cli.saving import formats_for, save
+from imagedata_xr.cli.places import Places
+from imagedata_xr.cli.saving import tasks
 from imagedata_xr.errors import GridMismatchError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from imagedata_xr.cli.formats import Output
     from imagedata_xr.cli.opening import Choice
-    from imagedata_xr.cli.saving import Output
 
 __all__ = ["calculate"]
 
@@ -68,10 +70,9 @@ def calculate(
     if not isinstance(result, xr.DataArray):
         raise OptionError(f"{expression} is a number, not an image: {result:g}")
     result = result.rename("image")
-    if dry_run:
-        yield f"would write {output.out}: {', '.join(formats)}, {_described(result)}"
-        return
-    yield from save(result, output, formats)
+    places = Places(output.out, formats, is_one=True, bids=output.is_bids)
+    for task in tasks(result, output, formats, places, key=""):
+        yield f"would write {task}" if dry_run else task.write()
 
 
 def _described(image: xr.DataArray) -> str:

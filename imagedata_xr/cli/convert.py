@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, TypeAlias
 
+from imagedata_xr.cli.formats import formats_for
 from imagedata_xr.cli.opening import engine_of, open_each, open_image
-from imagedata_xr.cli.saving import formats_for, save
-from imagedata_xr.errors import OptionError
+from imagedata_xr.cli.pipes import from_input, to_output
+from imagedata_xr.cli.places import Places, is_template
+from imagedata_xr.cli.remedies import in_words
+from imagedata_xr.cli.saving import tasks
+from imagedata_xr.errors import ImagedataError, ImagedataWarning, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from imagedata_xr.cli.opening import Choice
-    from imagedata_xr.cli.saving import Output
+    import xarray as xr
+
+    from imagedata_xr.cli.formats import Output
+    from imagedata_xr.cli.opening import Choice, Found
+    from imagedata_xr.cli.saving import Task
 
 __all__ = ["convert", "convert_all"]
+
+# The line to print, what went wrong, and the warnings.
+_Done: TypeAlias = tuple[str, str, list[tuple[type[Warning], str]]]
 
 
 def convert(
@@ -45,22 +56,25 @@ def convert(
     ImagedataError
         What could not be written does not exist.
     """
-    engine, _ = engine_of(sources, choice)
-    formats = formats_for(output, engine)
-    with open_image(sources, choice, progress=False if output.is_quiet else None) as image:
-        if verbose:
-            from imagedata_xr.provenance import summary
+    with from_input(sources) as given, to_output(output, engine_of(given, choice)[0]) as taken:
+        formats = formats_for(taken, engine_of(given, choice)[0])
+        places = Places(taken.out, formats, is_one=True, bids=output.is_bids)
+        with open_image(given, choice, progress=False if output.is_quiet else None) as image:
+            if verbose:
+                from imagedata_xr.provenance import summary
 
-            yield summary(image)
-        if dry_run:
-            sizes = " x ".join(f"{dim} {size}" for dim, size in image.sizes.items())
-            yield f"would write {output.out}: {', '.join(formats)}, {image.dtype}, {sizes}"
-            return
-        yield from save(image, output, formats)
+                yield summary(image)
+            for task in tasks(image, taken, formats, places, key=""):
+                yield f"would write {task}" if dry_run else task.write()
 
 
 def convert_all(
-    sources: Sequence[str], choice: Choice, output: Output, *, dry_run: bool = False
+    sources: Sequence[str],
+    choice: Choice,
+    output: Output,
+    *,
+    workers: int = 1,
+    dry_run: bool = False,
 ) -> Iterator[str]:
     """
     Read every series and write each; yield what there is to tell a person.
@@ -70,7 +84,9 @@ def convert_all(
     sources : sequence of str
     choice : Choice
     output : Output
-        Its target is a folder.
+        Its target is a folder, or a template.
+    workers : int
+        How many series are converted at the same time, each by a process.
     dry_run : bool
         Write nothing.
 
@@ -79,19 +95,74 @@ def convert_all(
     OptionError
         In the end, where some series could not be converted; the others are there.
     """
+    if workers < 1:
+        raise OptionError(f"--workers {workers}: give 1 or more")
     engine, _ = engine_of(sources, choice)
     formats = formats_for(output, engine)
-    if any(form.owns(output.out) for form in formats.values()):
-        raise OptionError(f"--all: OUT is a folder, not {output.out}")
-    problems = []
-    for found in open_each(sources, choice, progress=False if output.is_quiet else None):
-        if found.image is None:
-            problems.append(f"{found.name}: {found.problem}")
-        elif dry_run:
-            sizes = " x ".join(f"{dim} {size}" for dim, size in found.image.sizes.items())
-            yield f"would write {found.name}: {', '.join(formats)}, {found.image.dtype}, {sizes}"
-        else:
-            yield from save(found.image, output, formats, is_one=False)
+    if not is_template(output.out) and any(form.owns(output.out) for form in formats.values()):
+        raise OptionError(f"--all: OUT is a folder or a template, not {output.out}")
+    places = Places(output.out, formats, is_one=False, bids=output.is_bids)
+    problems: list[str] = []
+    waiting = _planned(
+        open_each(sources, choice, progress=False if output.is_quiet else None),
+        lambda name, image: tasks(image, output, formats, places, key=name),
+        problems,
+    )
+    if dry_run:
+        yield from (f"would write {task}" for _, task in waiting)
+    else:
+        yield from _written(waiting, problems, workers)
     if problems:
         listed = "\n".join(f"  {problem.splitlines()[0]}" for problem in problems)
         raise OptionError(f"{len(problems)} series were not converted:\n{listed}")
+
+
+def _planned(
+    each: Iterable[Found], plan: Callable[[str, xr.DataArray], Iterator[Task]], problems: list[str]
+) -> Iterator[tuple[str, Task]]:
+    for found in each:
+        if found.image is None:
+            problems.append(f"{found.name}: {found.problem}")
+            continue
+        try:
+            yield from ((found.name, task) for task in plan(found.name, found.image))
+        except (ImagedataError, OSError) as error:
+            problems.append(f"{found.name}: {in_words(error)}")
+
+
+def _written(
+    waiting: Iterator[tuple[str, Task]], problems: list[str], workers: int
+) -> Iterator[str]:
+    one_by_one = ((name, _done(task)) for name, task in waiting)
+    done = one_by_one if workers == 1 else _by_processes(waiting, workers)
+    for name, (line, problem, heard) in done:
+        for category, text in heard:
+            warnings.warn(text, category, stacklevel=2)
+        if problem:
+            problems.append(f"{name}: {problem}")
+        else:
+            yield line
+
+
+def _by_processes(waiting: Iterator[tuple[str, Task]], workers: int) -> Iterator[tuple[str, _Done]]:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        begun = [(name, pool.submit(_done, task)) for name, task in waiting]
+        try:
+            yield from ((name, future.result()) for name, future in begun)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _done(task: Task) -> _Done:
+    """Write a task; return the line to print, what went wrong, and the warnings."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", ImagedataWarning)
+        try:
+            line, problem = task.write(), ""
+        except (ImagedataError, OSError, MemoryError) as error:
+            line, problem = "", in_words(error) or repr(error)
+    return line, problem, [(one.category, str(one.message)) for one in heard]

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 from imagedata_xr.errors import ImagedataError, NoImagesError, OptionError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-__all__ = ["Choice", "Found", "engine_of", "open_each", "open_image"]
+__all__ = ["Choice", "Found", "calling", "engine_of", "open_each", "open_image"]
 
 # Engines beside DICOM, by the names of their files.
 _SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -107,6 +108,20 @@ class Found:
     name: str
     image: xr.DataArray | None
     problem: str = ""
+
+
+def calling(url: str, title: str) -> str:
+    """
+    Return the URL of a DICOM server with our own AE title in it, and all else as it is.
+
+    Parameters
+    ----------
+    url : str
+    title : str
+    """
+    if not url.startswith(("dicom://", "dicoms://")):
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({'calling': title})}"
 
 
 def engine_of(sources: Sequence[str], choice: Choice) -> tuple[str, list[str]]:

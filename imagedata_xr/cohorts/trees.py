@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
-from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from imagedata_xr import schema
+from imagedata_xr.cohorts.names import namer
 from imagedata_xr.errors import ImagedataError, OptionError, SkippedFileWarning, WriteError
 from imagedata_xr.index import restore_indexes
-from imagedata_xr.naming import Names, Unique, clean
 from imagedata_xr.progress import track
 from imagedata_xr.targets import complete_folder, place_of
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["images", "restore_tree", "tree_to_dicom", "tree_to_nifti", "tree_to_zarr"]
 
-BIDS: Final = "bids"
 _ANY: Final = re.compile(r"[\s\S]*")
 _ZARR_ROOTS: Final = ("zarr.json", ".zgroup")
 
@@ -107,7 +104,9 @@ def tree_to_dicom(
     def write(image: xr.DataArray, path: Path) -> object:
         return to_dicom(image, path, progress=False, **options)
 
-    return _write_all(tree, folder, _named(template), write, errors=errors, progress=progress)
+    return _write_all(
+        tree, folder, namer(template, bids=False), write, errors=errors, progress=progress
+    )
 
 
 def tree_to_nifti(
@@ -163,8 +162,7 @@ def tree_to_nifti(
     def write(image: xr.DataArray, path: Path) -> object:
         return to_nifti(image, path.with_name(f"{path.name}.nii.gz"), **options)
 
-    naming = _bids() if template == BIDS else _named(template)
-    return _write_all(tree, folder, naming, write, errors=errors, progress=progress)
+    return _write_all(tree, folder, namer(template), write, errors=errors, progress=progress)
 
 
 def tree_to_zarr(
@@ -211,56 +209,6 @@ def tree_to_zarr(
         warnings.filterwarnings("ignore", message=r"(?s).*Zarr (V3|format 3) specification")
         tree.to_zarr(folder, mode="w", **options)
     return place
-
-
-# Names ------------------------------------------------------------------------------------------
-
-
-def _named(template: str | None) -> Callable[[str, xr.DataArray], str]:
-    if template is None:
-        unique = Unique()
-        return lambda node, _: unique.of(
-            "/".join(clean(level) for level in node.strip("/").split("/"))
-        )
-    names = Names(template)
-    return lambda node, image: names.of(_values(image), key=node)
-
-
-def _values(image: xr.DataArray) -> dict[str, Any]:
-    series = image.coords.get(schema.SERIES)
-    known = {} if series is None or series.ndim else {schema.SERIES: str(series.values)}
-    return {**{str(key): value for key, value in image.attrs.items()}, **known}
-
-
-def _bids() -> Callable[[str, xr.DataArray], str]:
-    runs: Counter[str] = Counter()
-
-    def name(node: str, image: xr.DataArray) -> str:
-        del node
-        values = _values(image)
-        kind = str(values.get("Modality") or "image").lower()
-        if schema.B in image.coords:
-            folder = suffix = "dwi"
-        else:
-            folder = suffix = "pet" if kind == "pt" else clean(kind)
-        parts = {
-            "sub": _label(values.get("PatientID")) or "unknown",
-            "ses": _label(values.get("StudyDate")),
-            "acq": _label(f"{values.get('SeriesNumber', '')}{values.get('SeriesDescription', '')}"),
-        }
-        known = {key: label for key, label in parts.items() if label}
-        above = [f"{key}-{known[key]}" for key in ("sub", "ses") if key in known]
-        entities = "_".join(f"{key}-{label}" for key, label in known.items())
-        path = "/".join([*above, folder, entities])
-        runs[path.casefold()] += 1
-        run = runs[path.casefold()]
-        return f"{path}_run-{run}_{suffix}" if run > 1 else f"{path}_{suffix}"
-
-    return name
-
-
-def _label(value: object) -> str:
-    return "" if value is None else re.sub(r"[\W_]+", "", str(value))[:40]
 
 
 # Writing ----------------------------------------------------------------------------------------
