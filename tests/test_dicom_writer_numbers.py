@@ -53,6 +53,23 @@ def test_each_frame_by_itself(tmp_path, modality):
     assert len({header.RescaleSlope for header in headers_of(tmp_path / "frame")}) == 4
 
 
+def test_cells_are_of_one_kind(tmp_path):
+    """Frames with and without negative values or padding can be read, and joined, as one series."""
+    image = made(tmp_path / "in", "PT")
+    image.values[0] = np.abs(image.values[0])
+    image.values[2, 0, 0] = np.nan
+    for multiframe in (False, True):
+        target = tmp_path / f"out{multiframe}"
+        with pytest.warns(DataWarning, match="1 values"):
+            image.med.to_dicom(target, padding=True, scale="frame", multiframe=multiframe)
+        found = headers_of(target)
+        assert len({(h.PixelRepresentation, h.PixelPaddingValue) for h in found}) == 1
+        back = opened(target)
+        for place in range(4):
+            off = np.abs(back[place] - image[place]).max()
+            assert off <= np.abs(image[place]).max() / 32766
+
+
 def test_frames_of_one_value(tmp_path):
     """Frames of zeros, and of whole numbers, are read beside the others."""
     image = made(tmp_path / "in")

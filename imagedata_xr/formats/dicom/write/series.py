@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,9 +28,9 @@ from imagedata_xr.formats.dicom.write.template import apply_template
 from imagedata_xr.formats.dicom.write.uids import new_uid
 from imagedata_xr.formats.dicom.write.values import (
     Encoding,
-    Extent,
     choose_encoding,
     extent_of,
+    frame_encoding,
 )
 from imagedata_xr.progress import track
 
@@ -242,13 +242,17 @@ def _write_derived(series: _Series) -> None:
             DataWarning,
             stacklevel=4,
         )
-    encoding = None if _is_scaled_each(series) else _encoding(series, headers.sop_class)
+    encoding = _encoding(series, headers.sop_class)
+    # Of integers, and of numbers that are whole all over the series, none is rounded.
+    each = series.wish.scale == "frame" and encoding.error > 0
     if series.acquisition.times is not None and series.acquisition.start is None:
         series.acquisition.start = headers.start
     for index, plane in _frames(series, "writing"):
-        own_encoding = encoding or _encoding(series, headers.sop_class, plane)
-        dataset = headers.make(index, describe(own_encoding))
-        stored = own_encoding.encode(plane)
+        form = encoding
+        if each:
+            form = frame_encoding(encoding, plane, through_zero=headers.sop_class == PET)
+        dataset = headers.make(index, describe(form))
+        stored = form.encode(plane)
         kept = headers.keeps_place(index)
         own = series.own[index] if headers.is_own(index) and series.is_alone else None
         series.acquisition.apply(dataset, index, own, turned=not kept)
@@ -256,7 +260,7 @@ def _write_derived(series: _Series) -> None:
             put_geometry(dataset, layout, layout.slice_of(index))
         put_grid_format(dataset, stored)
         if not layout.is_rgb:
-            headers.put_rescale(dataset, own_encoding, always=encoding is None)
+            headers.put_rescale(dataset, form, always=each)
         put_pixels(dataset, stored.tobytes(), cell=stored.dtype.itemsize * 8)
         series.finish(dataset, index)
     if series.missing:
@@ -268,13 +272,8 @@ def _write_derived(series: _Series) -> None:
         )
 
 
-def _is_scaled_each(series: _Series) -> bool:
-    """Tell whether each frame has a slope of its own: of integers there is none."""
-    return series.wish.scale == "frame" and series.layout.image.dtype.kind == "f"
-
-
-def _encoding(series: _Series, sop_class: str, plane: NDArray[Any] | None = None) -> Encoding:
-    """Return how all values are stored, or those of one frame."""
+def _encoding(series: _Series, sop_class: str) -> Encoding:
+    """Return how all values are stored."""
     layout, wish = series.layout, series.wish
     if layout.is_rgb:
         return Encoding(np.dtype(np.uint8))
@@ -284,8 +283,9 @@ def _encoding(series: _Series, sop_class: str, plane: NDArray[Any] | None = None
     if known and wish.pixel is None:
         found = Encoding(np.dtype("uint8") if image.dtype.kind == "b" else image.dtype)
     else:
-        extent = _extent(series, plane)
-        series.missing += extent.missing
+        planes = (plane for _, plane in _frames(series, "range"))
+        extent = extent_of(planes, padding=wish.padding)
+        series.missing = extent.missing
         found = choose_encoding(
             image.dtype,
             extent,
@@ -300,13 +300,3 @@ def _encoding(series: _Series, sop_class: str, plane: NDArray[Any] | None = None
             "SOPClassUID='1.2.840.10008.5.1.4.1.1.7' writes a Secondary Capture"
         )
     return found
-
-
-def _extent(series: _Series, plane: NDArray[Any] | None) -> Extent:
-    padding = series.wish.padding
-    if plane is None:
-        return extent_of((one for _, one in _frames(series, "range")), padding=padding)
-    if padding and not np.isfinite(plane).any():
-        return Extent(0.0, 0.0, whole=False, missing=plane.size)
-    # Whole numbers are scaled too: all frames have cells of one kind.
-    return replace(extent_of([plane], padding=padding), whole=False)

@@ -8,7 +8,7 @@ is half a slope, the least that evenly spaced integers can have.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -206,6 +206,29 @@ def choose_encoding(
                 "da.astype('float64') stores them by slope and intercept, rounded"
             )
     return _scaled(extent, wanted, through_zero=through_zero)
+
+
+def frame_encoding(series: Encoding, plane: NDArray[Any], *, through_zero: bool) -> Encoding:
+    """
+    Return how the values of one frame are stored, in cells as those of its series.
+
+    Parameters
+    ----------
+    series : Encoding
+        Of all frames. If it has a padding value, so has that of each frame.
+    plane : ndarray
+        Values of the frame.
+    through_zero : bool
+        Rescale Intercept must be 0.
+    """
+    padded = series.padding is not None
+    if padded and not np.isfinite(plane).any():
+        extent = Extent(0.0, 0.0, whole=False)
+    else:
+        extent = extent_of([plane], padding=padded)
+    return _scaled(
+        replace(extent, whole=False, missing=int(padded)), series.dtype, through_zero=through_zero
+    )
 
 
 def _whole_type(
