@@ -1,36 +1,38 @@
 """
 The errors and warnings of the package: one tree, so that callers catch one root.
 
-ImagedataError
-├── SourceError (OSError)            a path, URL or object that cannot be listed or read
-│   └── SourceNotFoundError (FileNotFoundError)
-├── NoImagesError (ValueError)       readable, but no image in it
-├── FormatError (ValueError)         a damaged or contradictory file
-│   └── PixelError                   its pixels cannot be decoded
-├── OptionError (ValueError)         an argument that means nothing
-├── SortError (ValueError)           frames that make no complete grid
-│   ├── MultipleSeriesError          several series where one is meant
-│   ├── MultipleStacksError          several orientations, sizes or components in one series
-│   ├── IncompleteGridError          frames missing or double in the grid
-│   └── DuplicateFrameError          one SOP Instance UID with different contents
-├── GeometryError (ValueError)       no (regular) position in the patient
-├── GridMismatchError (AlignmentError)  two arrays on different grids
-├── HeaderError (LookupError)        no source header for a frame
-├── MissingDependencyError (ImportError)
-├── WriteError (OSError)             a target that cannot be written completely
-└── TransportError (OSError)         a server that does not do what it was asked
-    ├── PeerConnectionError (ConnectionError)  it cannot be reached, or stopped answering
-    ├── AuthenticationError (PermissionError)  it does not accept who asks
-    ├── RejectedError                it refuses the request
-    ├── PartialReadError             some of what was asked did not arrive
-    └── PartialWriteError (WriteError)  some instances are not acknowledged
+::
 
-ImagedataWarning (UserWarning)
-├── DuplicateWarning                 identical duplicates left out
-├── SpacingWarning                   slices missing or unevenly spaced
-├── SkippedFileWarning               files left out on the caller's request
-├── InsecureWarning                  a connection without the checks that make it safe
-└── DataWarning                      header values that contradict each other
+    ImagedataError
+    ├── SourceError (OSError)            a path, URL or object that cannot be listed or read
+    │   └── SourceNotFoundError (FileNotFoundError)
+    ├── NoImagesError (ValueError)       readable, but no image in it
+    ├── FormatError (ValueError)         a damaged or contradictory file
+    │   └── PixelError                   its pixels cannot be decoded
+    ├── OptionError (ValueError)         an argument that means nothing
+    ├── SortError (ValueError)           frames that make no complete grid
+    │   ├── MultipleSeriesError          several series where one is meant
+    │   ├── MultipleStacksError          several orientations, sizes or components in one series
+    │   ├── IncompleteGridError          frames missing or double in the grid
+    │   └── DuplicateFrameError          one SOP Instance UID with different contents
+    ├── GeometryError (ValueError)       no (regular) position in the patient
+    ├── GridMismatchError (AlignmentError)  two arrays on different grids
+    ├── HeaderError (LookupError)        no source header for a frame
+    ├── MissingDependencyError (ImportError)
+    ├── WriteError (OSError)             a target that cannot be written completely
+    └── TransportError (OSError)         a server that does not do what it was asked
+        ├── PeerConnectionError (ConnectionError)  it cannot be reached, or stopped answering
+        ├── AuthenticationError (PermissionError)  it does not accept who asks
+        ├── RejectedError                it refuses the request
+        ├── PartialReadError             some of what was asked did not arrive
+        └── PartialWriteError (WriteError)  some instances are not acknowledged
+
+    ImagedataWarning (UserWarning)
+    ├── DuplicateWarning                 identical duplicates left out
+    ├── SpacingWarning                   slices missing or unevenly spaced
+    ├── SkippedFileWarning               files left out on the caller's request
+    ├── InsecureWarning                  a connection without the checks that make it safe
+    └── DataWarning                      header values that contradict each other
 """
 
 from __future__ import annotations

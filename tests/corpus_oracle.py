@@ -2,7 +2,7 @@
 The corpus of real series against dcm2niix, which is run here and now.
 
 ``python tests/corpus_oracle.py [FOLDER...]`` prints the table of series and verdicts that
-``docs/corpus.md`` holds. The corpus is found through the variable IMAGEDATA_XR_CORPUS.
+``docs/explanation/corpus.md`` holds. The corpus is found through the variable IMAGEDATA_XR_CORPUS.
 """
 
 from __future__ import annotations

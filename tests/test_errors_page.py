@@ -1,4 +1,4 @@
-"""The texts in docs/errors.md are those that the package really gives."""
+"""The texts in docs/reference/errors.md are those that the package really gives."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from imagedata_xr.testing import (
 
 pytest.importorskip("nibabel")
 
-PAGE = Path(__file__).parent.parent / "docs" / "errors.md"
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "errors.md"
 DYNAMIC = Phantom(axes={"time": [0, 2.5, 5]}, shape=(3, 6, 5))
 ABSTRACT = {"ImagedataError", "ImagedataWarning", "SortError", "TransportError"}
 # Their texts name servers and ports; the tests of the transports bring them about.
