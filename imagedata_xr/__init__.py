@@ -25,7 +25,7 @@ from imagedata_xr.sortkeys.key import SortKey
 from imagedata_xr.tree_accessor import TreeMed
 
 if TYPE_CHECKING:
-    from imagedata_xr.cohorts import catalog
+    from imagedata_xr.cohorts import catalog, map_series
     from imagedata_xr.construct import from_array
     from imagedata_xr.formats.dicom.deidentify import Profile, deidentify, deidentify_files
     from imagedata_xr.formats.dicom.write import Segment, to_dicom, to_dicom_seg
@@ -56,6 +56,7 @@ __all__ = [
     "from_sitk",
     "get_roi",
     "list_formats",
+    "map_series",
     "set_options",
     "to_dicom",
     "to_dicom_seg",
@@ -77,6 +78,7 @@ _LAZY = {
     "get_roi": "imagedata_xr.viewer",
     "Segment": "imagedata_xr.formats.dicom.write",
     "list_formats": "imagedata_xr.inventory",
+    "map_series": "imagedata_xr.cohorts",
     "to_dicom": "imagedata_xr.formats.dicom.write",
     "to_dicom_seg": "imagedata_xr.formats.dicom.write",
     "to_image": "imagedata_xr.pictures",

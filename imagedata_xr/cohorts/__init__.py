@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imagedata_xr.cohorts.batch import map_series
 from imagedata_xr.cohorts.table import catalog
 
-__all__ = ["catalog"]
+__all__ = ["catalog", "map_series"]

@@ -1,0 +1,472 @@
+"""A function over every series of a cohort, on a Dask cluster; a killed run is taken up again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections import Counter
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from types import CodeType
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from imagedata_xr import schema
+from imagedata_xr.cohorts.rows import BROKEN, IMAGE
+from imagedata_xr.cohorts.table import place_rows, read_catalog
+from imagedata_xr.cohorts.tasks import FAILED, Format, Outcome, Task, Wish, do, recorded
+from imagedata_xr.errors import MissingDependencyError, OptionError, WriteError
+from imagedata_xr.naming import Names
+from imagedata_xr.progress import watched
+from imagedata_xr.sources import find_sources
+from imagedata_xr.sources.marks import marks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    import pandas as pd
+    import xarray as xr
+
+__all__ = ["map_series"]
+
+_DICOM: Final = "dicom"
+_TEMPLATE: Final = "{SeriesNumber}_{SeriesDescription}"
+_COLUMNS: Final = (
+    "PatientID",
+    "number",
+    "modality",
+    "description",
+    schema.SERIES,
+    "stack",
+    "path",
+    "status",
+    "error",
+    "tries",
+    "seconds",
+    "outputs",
+)
+_NAMES: Final = {
+    "number": "SeriesNumber",
+    "modality": "Modality",
+    "description": "SeriesDescription",
+}
+_Planned = tuple[dict[str, Any], "Task | None", "str | None"]
+
+
+def map_series(  # noqa: PLR0913 - each option is one thing a user may say
+    function: Callable[[xr.DataArray], Any],
+    source: Any,
+    *,
+    cluster: Any = None,
+    output: str | os.PathLike[str] | None = None,
+    format: Format = "nifti",  # noqa: A002 - the field's word for it
+    template: str | None = None,
+    chunks: Any = None,
+    engine: str = _DICOM,
+    retries: int = 1,
+    resume: bool = True,
+    overwrite: bool = False,
+    phi: bool = True,
+    workers: int | None = None,
+    memory_limit: str | int | None = "auto",
+    progress: bool | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """
+    Call a function with every series of a cohort, in parallel.
+
+    Workers open the series themselves: only paths, arguments, the function and its values travel
+    through the scheduler. Results are written by the workers, each complete or not at all.
+
+    With `output`, work survives the death of a worker, of this process, or of the machine: each
+    finished series has a record in the folder ``.imagedata_xr`` in it, made after its results.
+    The same call again does what is not recorded, what failed, and series of which a file is new,
+    gone, or has another size or time of change. So it does everything again where the function's
+    own code has changed (what it calls, and what it takes from outside, is not looked at), or
+    the options.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one DataArray. Returns a dictionary of values (numbers, texts, short lists), a
+        DataArray to be written, a dictionary with both, or a tuple of these. It is sent to the
+        workers, so it is best a function of a module or script.
+    source : path, URL, list, or DataFrame
+        What `imagedata_xr.catalog` takes, or (part of) the table that it returns. Each stack of a
+        series is called for itself.
+    cluster : LocalCluster, Client, str or None
+        A Dask cluster, a client, or the address of a scheduler, whose workers see the same paths;
+        by default one on this machine, for this call. Scripts need ``if __name__ ==
+        "__main__":`` then.
+    output : path-like, optional
+        Folder of the results, which is made where its parent exists; workers see it too.
+    format : {"nifti", "dicom", "zarr"}
+        Of the images that are written.
+    template : str, optional
+        Names of the series' folders in `output`, such as ``"{PatientID}/{SeriesNumber}"``
+        (`imagedata_xr.naming`). By default number, description and some letters that
+        tell series apart, without the patient's.
+    chunks : optional
+        As for `xarray.open_dataarray`: for series larger than memory. The chunks of a series are
+        computed one after the other by its worker.
+    engine : str
+        For other formats than DICOM; `source` is then a list of files, one an image.
+    retries : int
+        How often to try again after an error of the function, or of reading. A series that kills
+        its worker (out of memory, ``kill -9``) is given to another, as often as Dask's
+        ``distributed.scheduler.allowed-failures`` says.
+    resume : bool
+        False does everything again.
+    overwrite : bool
+        Replace images in `output` that are not from an earlier run.
+    phi : bool
+        False opens series without what identifies the patient, and leaves it out of the table.
+    workers : int, optional
+        Processes of the cluster that is made here; by default one a core.
+    memory_limit : str, int or None
+        Of each of them, as for ``LocalCluster``.
+    progress : bool, optional
+        Progress bar and the link to Dask's dashboard; by default where a person is looking.
+    **options
+        Further arguments that open a series, such as ``sort=``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a series (or stack): what it is, ``status`` (``"done"``, ``"failed"``, or
+        ``"kept"`` from an earlier run), ``error``, ``tries``, ``seconds``, ``outputs``, and a column
+        for each value.
+
+    Raises
+    ------
+    OptionError
+        An argument means nothing.
+    ImagedataError
+        The source holds no image.
+    WriteError
+        `output` cannot be made.
+    MissingDependencyError
+        Without dask and distributed.
+    """
+    _check(format, output, retries)
+    options = {
+        **options,
+        "chunks": chunks,
+        **({"phi": phi, "progress": False} if engine == _DICOM else {}),
+    }
+    wish = Wish(
+        function=function,
+        engine=engine,
+        options=options,
+        output=None if output is None else str(Path(output).resolve()),
+        format=format,
+        overwrite=overwrite,
+    )
+    if wish.output is not None:
+        _make(Path(wish.output))
+    plan = list(_plan(source, wish, template, phi=phi, progress=progress))
+    outcomes: dict[str, tuple[str, int, Outcome]] = {}
+    waiting: list[Task] = []
+    for _, task, _ in plan:
+        if task is None:
+            continue
+        known = _kept(task, wish) if resume else None
+        if known is None:
+            waiting.append(task)
+        else:
+            outcomes[task.key] = "kept", 0, known
+    if waiting:
+        made = {"n_workers": workers, "memory_limit": memory_limit}
+        with _client(cluster, made) as client:
+            for task, tries, outcome in _run(client, waiting, wish, retries, progress=progress):
+                outcomes[task.key] = outcome.status, tries, outcome
+    return _results(plan, outcomes, phi=phi)
+
+
+def _check(form: str, output: object, retries: int) -> None:
+    if form not in get_args(Format):
+        raise OptionError(f"format={form!r}: give one of {', '.join(get_args(Format))}")
+    if retries < 0:
+        raise OptionError(f"retries={retries}: give 0 or more")
+    if isinstance(output, str) and "://" in output:
+        raise OptionError("output= is a folder that all workers see, no URL")
+
+
+def _make(output: Path) -> None:
+    try:
+        output.mkdir(exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"output={str(output)!r} cannot be made: {error.strerror}") from error
+
+
+# The plan ---------------------------------------------------------------------------------------
+
+
+def _plan(
+    source: Any, wish: Wish, template: str | None, *, phi: bool, progress: bool | None
+) -> Iterator[_Planned]:
+    """Yield what each series is, and its task or why it has none."""
+    found = list(_series(source, wish, phi=phi, progress=progress))
+    names = _names(found, template)
+    what = _function_mark(wish)
+    for one, name in zip(found, names, strict=True):
+        shown = {key: one[key] for key in _COLUMNS[:7]}
+        if one["reason"] is not None:
+            yield shown, None, one["reason"]
+            continue
+        known = one["files"]
+        whole = all(known.values()) and bool(known)
+        said = json.dumps([sorted(known.items()), one["arguments"], what])
+        task = Task(
+            key=one["key"],
+            place=one["path"],
+            arguments=one["arguments"],
+            name=name,
+            fingerprint=hashlib.blake2b(said.encode(), digest_size=16).hexdigest() if whole else "",
+        )
+        yield shown, task, None
+
+
+def _series(
+    source: Any, wish: Wish, *, phi: bool, progress: bool | None
+) -> Iterator[dict[str, Any]]:
+    if wish.engine != _DICOM:
+        places = source if isinstance(source, list | tuple) else [source]
+        yield from (_bare(str(place)) for place in places)
+    elif hasattr(source, "itertuples"):
+        yield from _of_table(source, phi=phi)
+    else:
+        yield from _of_rows(source, phi=phi, progress=progress)
+
+
+def _bare(place: str) -> dict[str, Any]:
+    known = marks(list(find_sources(place)))
+    return {
+        **dict.fromkeys(_COLUMNS),
+        "path": place,
+        "values": {"SeriesDescription": Path(place).name.split(".")[0]},
+        "files": known,
+        "arguments": {},
+        "key": place,
+        "reason": None,
+    }
+
+
+def _of_table(table: pd.DataFrame, *, phi: bool) -> Iterator[dict[str, Any]]:
+    lacking = {"path", "arguments", "dims", "problems", schema.SERIES} - set(table.columns)
+    if lacking:
+        raise OptionError(f"the table lacks {', '.join(sorted(lacking))}: give rows of catalog()")
+    for row in table.to_dict("records"):
+        if row.get("n") == 0 and "no image" in row["problems"]:
+            continue
+        values = {_NAMES.get(str(name), str(name)): _known(row.get(name)) for name in row}
+        is_whole = len(row["dims"]) > 0
+        yield {
+            **{name: _known(row.get(name)) for name in _COLUMNS if phi or name != "PatientID"},
+            "PatientID": _known(row.get("PatientID")) if phi else None,
+            "stack": row["arguments"].get("stack"),
+            "path": row["path"],
+            "values": values,
+            "files": marks(list(find_sources(row["path"]))) if is_whole else {},
+            "arguments": dict(row["arguments"]),
+            "key": _key(values, row["arguments"].get("stack"), row["path"]),
+            "reason": None if is_whole else "; ".join(row["problems"]),
+        }
+
+
+def _known(value: Any) -> Any:
+    """Return None for what pandas puts where nothing is known."""
+    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124
+
+
+def _of_rows(source: Any, *, phi: bool, progress: bool | None) -> Iterator[dict[str, Any]]:
+    rows = read_catalog(source, phi=phi, progress=progress)
+    for row, place in zip(rows, place_rows(rows), strict=True):
+        if row.kind not in (IMAGE, BROKEN):
+            continue
+        values = row.values
+        yield {
+            **{name: values.get(_NAMES.get(name, name)) for name in _COLUMNS},
+            "stack": row.stack,
+            "path": place,
+            "values": values,
+            "files": row.files,
+            "arguments": {} if row.stack is None else {"stack": row.stack},
+            "key": _key(values, row.stack, place),
+            "reason": None if row.dims else "; ".join(row.problems),
+        }
+
+
+def _key(values: Mapping[str, Any], stack: int | None, place: str | list[str]) -> str:
+    return json.dumps([values.get(schema.SERIES) or place, stack])
+
+
+def _names(found: Sequence[dict[str, Any]], template: str | None) -> list[str]:
+    """Return a folder for each series: the same in every run, whatever series come and go."""
+    wishes = [Names(template or _TEMPLATE).of(one["values"], key=0) for one in found]
+    counts = Counter(wish.casefold() for wish in wishes)
+    names = []
+    for one, wish in zip(found, wishes, strict=True):
+        letters = hashlib.blake2b(one["key"].encode(), digest_size=4).hexdigest()
+        is_alone = template is not None and counts[wish.casefold()] == 1
+        names.append(wish if is_alone else f"{wish}_{letters}")
+    return names
+
+
+def _function_mark(wish: Wish) -> list[str]:
+    return [
+        *_code_of(wish.function),
+        wish.engine,
+        wish.format,
+        json.dumps(wish.options, sort_keys=True, default=repr),
+    ]
+
+
+def _code_of(function: Any) -> list[str]:
+    """Return what changes when the code of a function does."""
+    if isinstance(function, partial):
+        return [*_code_of(function.func), repr(function.args), repr(function.keywords)]
+    code = getattr(function, "__code__", None)
+    if code is None:
+        code = getattr(type(function).__call__, "__code__", None)
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return [name, *_marks_of(code), repr(getattr(function, "__defaults__", None))]
+
+
+def _marks_of(code: CodeType | None) -> list[str]:
+    if code is None:
+        return []
+    parts = [code.co_code.hex(), repr(code.co_names)]
+    for constant in code.co_consts:
+        parts += _marks_of(constant) if isinstance(constant, CodeType) else [repr(constant)]
+    return parts
+
+
+def _kept(task: Task, wish: Wish) -> Outcome | None:
+    """Return what an earlier run made of a series, if it still holds."""
+    if wish.output is None or not task.fingerprint:
+        return None
+    known = recorded(task, wish.output)
+    if known is None or known.fingerprint != task.fingerprint:
+        return None
+    return known if all(Path(path).exists() for path in known.outputs) else None
+
+
+# The run ----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _client(cluster: Any, made: dict[str, Any]) -> Iterator[Any]:
+    try:
+        distributed: Any = import_module("distributed")
+    except ImportError as error:
+        raise MissingDependencyError(
+            'map_series needs dask: pip install "imagedata_xr[distributed]"'
+        ) from error
+    if isinstance(cluster, distributed.Client):
+        yield cluster
+        return
+    with contextlib.ExitStack() as stack:
+        if cluster is None:
+            made = {
+                "n_workers": os.cpu_count(),
+                **{k: v for k, v in made.items() if v is not None or k == "memory_limit"},
+            }
+            cluster = stack.enter_context(
+                distributed.LocalCluster(
+                    threads_per_worker=1, dashboard_address="127.0.0.1:0", **made
+                )
+            )
+        yield stack.enter_context(distributed.Client(cluster, set_as_default=False))
+
+
+def _run(
+    client: Any, tasks: Sequence[Task], wish: Wish, retries: int, *, progress: bool | None
+) -> Iterator[tuple[Task, int, Outcome]]:
+    """Yield the outcome of every task, as they come."""
+
+    def submit(task: Task) -> Any:
+        future = client.submit(do, task, wish, pure=False)
+        running[future.key] = task
+        return future
+
+    running: dict[str, Task] = {}
+    tries: Counter[str] = Counter()
+    show = watched() if progress is None else progress
+    with _bar(client, len(tasks), show=show) as advance:
+        coming = import_module("distributed").as_completed(
+            [submit(task) for task in tasks], loop=client.loop
+        )
+        for future in coming:
+            task = running.pop(future.key)
+            tries[task.key] += 1
+            outcome = _outcome(future)
+            future.release()
+            if outcome.status == FAILED and outcome.again and tries[task.key] <= retries:
+                coming.add(submit(task))
+                continue
+            advance()
+            yield task, tries[task.key], outcome
+
+
+def _outcome(future: Any) -> Outcome:
+    if future.status == "finished":
+        result: Outcome = future.result()
+        return result
+    error = future.exception() if future.status == "error" else None
+    name = type(error).__name__ if error is not None else f"Dask: {future.status}"
+    if name == "KilledWorker":
+        return Outcome(
+            status=FAILED,
+            error="KilledWorker: each worker that had the series died; it may need more memory: "
+            "chunks=, fewer workers, or a larger memory_limit",
+        )
+    return Outcome(status=FAILED, error=f"{name}: {error}" if error is not None else name)
+
+
+@contextlib.contextmanager
+def _bar(client: Any, total: int, *, show: bool) -> Iterator[Callable[[], Any]]:
+    if not show:
+        yield lambda: None
+        return
+    from tqdm.auto import tqdm
+
+    link = client.dashboard_link
+    if link:
+        tqdm.write(f"dashboard: {link}", file=sys.stderr)
+    with tqdm(total=total, desc="series", unit="series") as bar:
+        yield bar.update
+
+
+def _results(
+    plan: Iterable[_Planned],
+    outcomes: Mapping[str, tuple[str, int, Outcome]],
+    *,
+    phi: bool,
+) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = [name for name in _COLUMNS if phi or name != "PatientID"]
+    records, names = [], {}
+    for shown, task, reason in plan:
+        if task is None:
+            status, tries, outcome = FAILED, 0, Outcome(status=FAILED, error=reason)
+        else:
+            status, tries, outcome = outcomes[task.key]
+        values = {(f"{key}_" if key in _COLUMNS else key): v for key, v in outcome.values.items()}
+        names.update(dict.fromkeys(values))
+        records.append(
+            {
+                **shown,
+                "status": status,
+                "error": outcome.error,
+                "tries": tries,
+                "seconds": outcome.seconds,
+                "outputs": outcome.outputs,
+                **values,
+            }
+        )
+    return pd.DataFrame(records, columns=[*columns, *names])

@@ -1,0 +1,235 @@
+"""A function over a cohort: in parallel, with failures as rows, and taken up again after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import imagedata_xr
+from imagedata_xr.errors import OptionError
+from imagedata_xr.testing import Phantom, drop_file, write_series
+
+dask = pytest.importorskip("dask")
+pytest.importorskip("distributed")
+pytest.importorskip("nibabel")
+
+from distributed import Client, LocalCluster
+from map_series_client import killed_once, slow_mean
+
+SCRIPT = Path(__file__).with_name("map_series_client.py")
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two processes."""
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster, set_as_default=False) as made,
+    ):
+        yield made
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Four series that open, one of two stacks among them, and one that does not."""
+    folder = tmp_path / "cohort"
+    for number in (1, 2, 4):
+        write_series(Phantom(series=number, axes={"time": [0, 3]}), folder / str(number))
+    paths = write_series(Phantom(series=3, axes={"te": [5, 10]}), folder / "3")
+    drop_file(paths[2])
+    return folder
+
+
+def both(image):
+    """Return values and an image."""
+    mean = image.mean("time").rename("average")
+    return {"mean": image.mean(), "worker": os.getpid(), "shape": list(image.shape)}, mean
+
+
+def scaled(image, factor):
+    """Return an image."""
+    return image * factor
+
+
+def failing(image):
+    """Fail with the patient's name in the text."""
+    if image.attrs["SeriesNumber"] == 2:
+        raise ValueError(f"{image.attrs['PatientID']} has no liver")
+    return {"ok": 1}
+
+
+def hungry(image):
+    """Take 3 GB for series 2."""
+    if image.attrs["SeriesNumber"] == 2:
+        kept = [np.ones(1 << 25) for _ in range(12)]
+        time.sleep(5)
+        return {"sum": float(kept[0][0])}
+    return {"sum": 0.0}
+
+
+def test_values_and_images(cohort, tmp_path, client):
+    """Values are those that opening by hand gives, images are written, and failures have reasons."""
+    table = imagedata_xr.map_series(both, cohort, cluster=client, output=tmp_path / "out")
+    rows = table.set_index("number")
+    assert list(rows["status"].sort_index()) == ["done", "done", "failed", "done"]
+    assert "missing" in rows.loc[3, "error"]
+    assert set(rows["worker"].dropna()) - {os.getpid()}
+    for number in (1, 2, 4):
+        image = xr.open_dataarray(cohort / str(number), engine="dicom")
+        assert rows.loc[number, "mean"] == pytest.approx(float(image.mean()))
+        assert rows.loc[number, "shape"] == list(image.shape)
+        (path,) = rows.loc[number, "outputs"]
+        assert Path(path).name == "average.nii.gz"
+        written = xr.open_dataarray(path, engine="nifti").med.restore()
+        expected = image.mean("time")
+        np.testing.assert_allclose(
+            written.sortby(["slice", "row", "column"]).transpose("slice", "row", "column"),
+            expected.sortby(["slice", "row", "column"]),
+            rtol=1e-6,
+        )
+    names = [path.name for path in (tmp_path / "out").iterdir() if path.name[0] != "."]
+    assert not any("Phantom" not in name for name in names)
+
+
+def test_nothing_is_done_twice(cohort, tmp_path, client):
+    """A second run keeps what is done; a changed file, function or lost result is done again."""
+    out = tmp_path / "out"
+
+    def run(function):
+        table = imagedata_xr.map_series(function, cohort, cluster=client, output=out)
+        return dict(zip(table["number"], table["status"], strict=True)), table
+
+    first, table = run(partial(scaled, factor=2.0))
+    assert first == {1: "done", 2: "done", 3: "failed", 4: "done"}
+    kept = {1: "kept", 2: "kept", 3: "failed", 4: "kept"}
+    again, same = run(partial(scaled, factor=2.0))
+    assert again == kept
+    assert list(same["outputs"]) == list(table["outputs"])
+    os.utime(next((cohort / "1").iterdir()), ns=(1, 1))
+    assert run(partial(scaled, factor=2.0))[0] == kept | {1: "done"}
+    Path(table.set_index("number").loc[4, "outputs"][0]).unlink()
+    assert run(partial(scaled, factor=2.0))[0] == kept | {4: "done"}
+    assert run(partial(scaled, factor=3.0))[0] == first
+    assert run(partial(scaled, factor=3.0))[0] == kept
+
+
+def test_failures_name_no_patient(cohort, client):
+    """The error of a function is a row, tried as often as asked for, without the patient's ID."""
+    table = imagedata_xr.map_series(failing, cohort, cluster=client, retries=2)
+    rows = table.set_index("number")
+    assert rows.loc[2, "error"] == "ValueError: *** has no liver"
+    assert list(rows["tries"].sort_index()) == [1, 3, 0, 1]
+
+
+def test_a_worker_that_dies_is_replaced(cohort, tmp_path, client, monkeypatch):
+    """kill -9 of a worker loses nothing: its series is done by another."""
+    del client
+    monkeypatch.setenv("CALLS", str(tmp_path))
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        table = imagedata_xr.map_series(killed_once, cohort, cluster=cluster.scheduler_address)
+    assert (tmp_path / "killed").exists()
+    done = table[table["status"] == "done"]
+    assert sorted(done["number"]) == [1, 2, 4]
+    assert list(done["number_"]) == list(done["number"])
+    assert list(done["twice"]) == [2 * number for number in done["number"]]
+
+
+def test_a_series_that_takes_too_much_memory_fails_alone(cohort):
+    """A function that needs more than the limit is a row with the remedy; the others are done."""
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+        table = imagedata_xr.map_series(hungry, cohort, workers=2, memory_limit="700MB")
+    rows = table.set_index("number")
+    assert "chunks=" in rows.loc[2, "error"]
+    assert list(rows["status"].sort_index()) == ["done", "failed", "failed", "done"]
+
+
+def test_a_killed_run_is_taken_up_again(tmp_path):
+    """After kill -9 of the client, the same call does the rest: no series twice, no half results."""
+    cohort, out, calls = tmp_path / "cohort", tmp_path / "out", tmp_path / "calls"
+    calls.mkdir()
+    numbers = range(1, 9)
+    for number in numbers:
+        write_series(Phantom(series=number, shape=(2, 4, 4)), cohort / str(number))
+    command = [sys.executable, str(SCRIPT), str(cohort), str(out)]
+    environment = {**os.environ, "CALLS": str(calls)}
+    first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(out.glob(".imagedata_xr/*.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    # workers notice that their parent is gone, and finish or die
+    time.sleep(3)
+    recorded = len(list(out.glob(".imagedata_xr/*.json")))
+    assert 3 <= recorded < len(numbers)
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    table = json.loads(done.stdout)
+    assert {row["status"] for row in table} == {"done", "kept"}
+    assert sum(row["status"] == "kept" for row in table) == recorded
+    called = {int(path.name): len(path.read_text().split()) for path in calls.iterdir()}
+    kept = {row["number"] for row in table if row["status"] == "kept"}
+    assert all(called[number] == 1 for number in kept)
+    assert len(list(out.glob("*/double.nii.gz"))) == len(numbers)
+    assert not [path for path in out.rglob("*.part") if path.stat().st_mtime > time.time()]
+
+
+def test_tables_and_lists(cohort, client):
+    """Rows that were chosen in the catalog are done, and no others; so are folders of a list."""
+    table = imagedata_xr.catalog(cohort)
+    chosen = imagedata_xr.map_series(both, table[table["number"] == 2], cluster=client, output=None)
+    assert "output=" in chosen["error"].iloc[0]
+    chosen = imagedata_xr.map_series(failing, table[table["number"] != 2], cluster=client)
+    assert sorted(chosen["number"]) == [1, 3, 4]
+    assert list(chosen["status"]) == ["done", "failed", "done"]
+    listed = imagedata_xr.map_series(failing, [cohort / "1", cohort / "4"], cluster=client)
+    assert list(listed["status"]) == ["done", "done"]
+    assert "PatientID" not in imagedata_xr.map_series(
+        failing, cohort / "1", cluster=client, phi=False
+    )
+
+
+def test_chunks(cohort, tmp_path, client):
+    """With chunks=, the function gets a Dask array, and its results are the same."""
+    table = imagedata_xr.map_series(
+        both, cohort / "1", cluster=client, output=tmp_path / "out", chunks={}
+    )
+    image = xr.open_dataarray(cohort / "1", engine="dicom")
+    assert table["mean"].iloc[0] == pytest.approx(float(image.mean()))
+
+
+def test_other_results_stay(cohort, tmp_path, client):
+    """A file that no run of ours wrote is not replaced unless asked for."""
+    out = tmp_path / "out"
+    function = partial(scaled, factor=2.0)
+    (path,) = imagedata_xr.map_series(function, cohort / "1", cluster=client, output=out)[
+        "outputs"
+    ].iloc[0]
+    for record in (out / ".imagedata_xr").iterdir():
+        record.unlink()
+    Path(path).write_bytes(b"mine")
+    table = imagedata_xr.map_series(function, cohort / "1", cluster=client, output=out)
+    assert "overwrite" in table["error"].iloc[0]
+    assert Path(path).read_bytes() == b"mine"
+    table = imagedata_xr.map_series(
+        function, cohort / "1", cluster=client, output=out, overwrite=True
+    )
+    assert list(table["status"]) == ["done"]
+
+
+@pytest.mark.parametrize("wrong", [{"format": "jpg"}, {"retries": -1}, {"output": "s3://x/y"}])
+def test_arguments_that_mean_nothing(cohort, wrong):
+    """They are refused before anything is opened."""
+    with pytest.raises(OptionError):
+        imagedata_xr.map_series(slow_mean, cohort, **wrong)
