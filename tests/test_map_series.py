@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -14,28 +15,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from map_series_client import killed_once, slow_mean
 
 import imagedata_xr
 from imagedata_xr.errors import OptionError
 from imagedata_xr.testing import Phantom, drop_file, write_series
 
 dask = pytest.importorskip("dask")
-pytest.importorskip("distributed")
-pytest.importorskip("nibabel")
-
-from distributed import Client, LocalCluster
-from map_series_client import killed_once, slow_mean
+distributed = pytest.importorskip("distributed")
+nibabel = pytest.importorskip("nibabel")
+psutil = pytest.importorskip("psutil")
 
 SCRIPT = Path(__file__).with_name("map_series_client.py")
+
+
+def two_workers():
+    """Start a cluster of two processes."""
+    return distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+    )
 
 
 @pytest.fixture(scope="module")
 def client():
     """Two processes."""
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
-        Client(cluster, set_as_default=False) as made,
-    ):
+    with two_workers() as cluster, distributed.Client(cluster, set_as_default=False) as made:
         yield made
 
 
@@ -97,8 +101,9 @@ def test_values_and_images(cohort, tmp_path, client):
             expected.sortby(["slice", "row", "column"]),
             rtol=1e-6,
         )
-    names = [path.name for path in (tmp_path / "out").iterdir() if path.name[0] != "."]
-    assert not any("Phantom" not in name for name in names)
+    folders = [path.name for path in (tmp_path / "out").iterdir() if path.name[0] != "."]
+    wanted = [f"{number}_Phantom_series_{number}" for number in (1, 2, 4)]
+    assert sorted(name.rsplit("_", 1)[0] for name in folders) == wanted
 
 
 def test_nothing_is_done_twice(cohort, tmp_path, client):
@@ -135,9 +140,7 @@ def test_a_worker_that_dies_is_replaced(cohort, tmp_path, client, monkeypatch):
     """kill -9 of a worker loses nothing: its series is done by another."""
     del client
     monkeypatch.setenv("CALLS", str(tmp_path))
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-    ) as cluster:
+    with two_workers() as cluster:
         table = imagedata_xr.map_series(killed_once, cohort, cluster=cluster.scheduler_address)
     assert (tmp_path / "killed").exists()
     done = table[table["status"] == "done"]
@@ -165,15 +168,18 @@ def test_a_killed_run_is_taken_up_again(tmp_path):
     command = [sys.executable, str(SCRIPT), str(cohort), str(out)]
     environment = {**os.environ, "CALLS": str(calls)}
     first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(list(out.glob(".imagedata_xr/*.json"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.02)
+    workers = psutil.Process(first.pid).children(recursive=True)
     first.send_signal(signal.SIGKILL)
     first.wait()
-    # workers notice that their parent is gone, and finish or die
-    time.sleep(3)
+    # workers notice that their parent is gone
+    assert not psutil.wait_procs(workers, timeout=120)[1]
     recorded = len(list(out.glob(".imagedata_xr/*.json")))
     assert 3 <= recorded < len(numbers)
+    for path in out.glob("*/double.nii.gz"):
+        assert nibabel.load(path).get_fdata().shape == (4, 4, 2)
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     table = json.loads(done.stdout)
     assert {row["status"] for row in table} == {"done", "kept"}
@@ -182,7 +188,7 @@ def test_a_killed_run_is_taken_up_again(tmp_path):
     kept = {row["number"] for row in table if row["status"] == "kept"}
     assert all(called[number] == 1 for number in kept)
     assert len(list(out.glob("*/double.nii.gz"))) == len(numbers)
-    assert not [path for path in out.rglob("*.part") if path.stat().st_mtime > time.time()]
+    assert not list(out.glob("*/.*.part"))
 
 
 def test_tables_and_lists(cohort, client):
@@ -233,3 +239,11 @@ def test_arguments_that_mean_nothing(cohort, wrong):
     """They are refused before anything is opened."""
     with pytest.raises(OptionError):
         imagedata_xr.map_series(slow_mean, cohort, **wrong)
+
+
+def test_nothing_large_is_sent(cohort, client):
+    """A function that holds an atlas of 16 MB, or a lock, is refused with the remedy."""
+    with pytest.raises(OptionError, match=r"holds 17 MB.*inside it"):
+        imagedata_xr.map_series(partial(scaled, factor=np.ones(1 << 21)), cohort, cluster=client)
+    with pytest.raises(OptionError, match="cannot be sent"):
+        imagedata_xr.map_series(partial(scaled, factor=threading.Lock()), cohort, cluster=client)

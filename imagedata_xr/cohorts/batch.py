@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import sys
 from collections import Counter
-from functools import partial
 from importlib import import_module
 from pathlib import Path
-from types import CodeType
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from imagedata_xr import schema
-from imagedata_xr.cohorts.rows import BROKEN, IMAGE
-from imagedata_xr.cohorts.table import place_rows, read_catalog
-from imagedata_xr.cohorts.tasks import FAILED, Format, Outcome, Task, Wish, do, recorded
+from imagedata_xr.cohorts.plan import DICOM, SHOWN, plan_of
+from imagedata_xr.cohorts.tasks import FAILED, Format, Outcome, Wish, do, recorded
 from imagedata_xr.errors import MissingDependencyError, OptionError, WriteError
-from imagedata_xr.naming import Names
 from imagedata_xr.progress import watched
-from imagedata_xr.sources import find_sources
-from imagedata_xr.sources.marks import marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,30 +21,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from imagedata_xr.cohorts.plan import Planned
+    from imagedata_xr.cohorts.tasks import Task
+
 __all__ = ["map_series"]
 
-_DICOM: Final = "dicom"
-_TEMPLATE: Final = "{SeriesNumber}_{SeriesDescription}"
-_COLUMNS: Final = (
-    "PatientID",
-    "number",
-    "modality",
-    "description",
-    schema.SERIES,
-    "stack",
-    "path",
-    "status",
-    "error",
-    "tries",
-    "seconds",
-    "outputs",
-)
-_NAMES: Final = {
-    "number": "SeriesNumber",
-    "modality": "Modality",
-    "description": "SeriesDescription",
-}
-_Planned = tuple[dict[str, Any], "Task | None", "str | None"]
+_COLUMNS: Final = (*SHOWN, "status", "error", "tries", "seconds", "outputs")
+# Of what is sent with each series.
+_MOST_BYTES: Final = 10_000_000
 
 
 def map_series(  # noqa: PLR0913 - each option is one thing a user may say
@@ -65,7 +40,7 @@ def map_series(  # noqa: PLR0913 - each option is one thing a user may say
     format: Format = "nifti",  # noqa: A002 - the field's word for it
     template: str | None = None,
     chunks: Any = None,
-    engine: str = _DICOM,
+    engine: str = DICOM,
     retries: int = 1,
     resume: bool = True,
     overwrite: bool = False,
@@ -78,8 +53,9 @@ def map_series(  # noqa: PLR0913 - each option is one thing a user may say
     """
     Call a function with every series of a cohort, in parallel.
 
-    Workers open the series themselves: only paths, arguments, the function and its values travel
-    through the scheduler. Results are written by the workers, each complete or not at all.
+    Workers open the series themselves: only paths, arguments, the function and its values (each
+    of at most 10 MB and 10,000 numbers) travel through the scheduler. Results are written by the
+    workers, each complete or not at all.
 
     With `output`, work survives the death of a worker, of this process, or of the machine: each
     finished series has a record in the folder ``.imagedata_xr`` in it, made after its results.
@@ -143,7 +119,7 @@ def map_series(  # noqa: PLR0913 - each option is one thing a user may say
     Raises
     ------
     OptionError
-        An argument means nothing.
+        An argument means nothing, or the function cannot be sent to workers.
     ImagedataError
         The source holds no image.
     WriteError
@@ -155,7 +131,7 @@ def map_series(  # noqa: PLR0913 - each option is one thing a user may say
     options = {
         **options,
         "chunks": chunks,
-        **({"phi": phi, "progress": False} if engine == _DICOM else {}),
+        **({"phi": phi, "progress": False} if engine == DICOM else {}),
     }
     wish = Wish(
         function=function,
@@ -167,7 +143,7 @@ def map_series(  # noqa: PLR0913 - each option is one thing a user may say
     )
     if wish.output is not None:
         _make(Path(wish.output))
-    plan = list(_plan(source, wish, template, phi=phi, progress=progress))
+    plan = list(plan_of(source, wish, template, phi=phi, progress=progress))
     outcomes: dict[str, tuple[str, int, Outcome]] = {}
     waiting: list[Task] = []
     for _, task, _ in plan:
@@ -179,6 +155,7 @@ def map_series(  # noqa: PLR0913 - each option is one thing a user may say
         else:
             outcomes[task.key] = "kept", 0, known
     if waiting:
+        _require_small(wish)
         made = {"n_workers": workers, "memory_limit": memory_limit}
         with _client(cluster, made) as client:
             for task, tries, outcome in _run(client, waiting, wish, retries, progress=progress):
@@ -195,154 +172,38 @@ def _check(form: str, output: object, retries: int) -> None:
         raise OptionError("output= is a folder that all workers see, no URL")
 
 
+def _require_small(wish: Wish) -> None:
+    """Check that what goes to the workers with each series can, and is no load."""
+    try:
+        size = len(_distributed("distributed.protocol.pickle").dumps(wish))
+    except MissingDependencyError:
+        raise
+    except Exception as error:
+        raise OptionError(
+            f"the function cannot be sent to workers ({type(error).__name__}: {error}): open what it "
+            "needs inside it"
+        ) from error
+    if size > _MOST_BYTES:
+        raise OptionError(
+            f"the function holds {size / 1e6:.0f} MB, which would be sent with each series: open "
+            "what it needs inside it"
+        )
+
+
+def _distributed(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingDependencyError(
+            'map_series needs dask: pip install "imagedata_xr[distributed]"'
+        ) from error
+
+
 def _make(output: Path) -> None:
     try:
         output.mkdir(exist_ok=True)
     except OSError as error:
         raise WriteError(f"output={str(output)!r} cannot be made: {error.strerror}") from error
-
-
-# The plan ---------------------------------------------------------------------------------------
-
-
-def _plan(
-    source: Any, wish: Wish, template: str | None, *, phi: bool, progress: bool | None
-) -> Iterator[_Planned]:
-    """Yield what each series is, and its task or why it has none."""
-    found = list(_series(source, wish, phi=phi, progress=progress))
-    names = _names(found, template)
-    what = _function_mark(wish)
-    for one, name in zip(found, names, strict=True):
-        shown = {key: one[key] for key in _COLUMNS[:7]}
-        if one["reason"] is not None:
-            yield shown, None, one["reason"]
-            continue
-        known = one["files"]
-        whole = all(known.values()) and bool(known)
-        said = json.dumps([sorted(known.items()), one["arguments"], what])
-        task = Task(
-            key=one["key"],
-            place=one["path"],
-            arguments=one["arguments"],
-            name=name,
-            fingerprint=hashlib.blake2b(said.encode(), digest_size=16).hexdigest() if whole else "",
-        )
-        yield shown, task, None
-
-
-def _series(
-    source: Any, wish: Wish, *, phi: bool, progress: bool | None
-) -> Iterator[dict[str, Any]]:
-    if wish.engine != _DICOM:
-        places = source if isinstance(source, list | tuple) else [source]
-        yield from (_bare(str(place)) for place in places)
-    elif hasattr(source, "itertuples"):
-        yield from _of_table(source, phi=phi)
-    else:
-        yield from _of_rows(source, phi=phi, progress=progress)
-
-
-def _bare(place: str) -> dict[str, Any]:
-    known = marks(list(find_sources(place)))
-    return {
-        **dict.fromkeys(_COLUMNS),
-        "path": place,
-        "values": {"SeriesDescription": Path(place).name.split(".")[0]},
-        "files": known,
-        "arguments": {},
-        "key": place,
-        "reason": None,
-    }
-
-
-def _of_table(table: pd.DataFrame, *, phi: bool) -> Iterator[dict[str, Any]]:
-    lacking = {"path", "arguments", "dims", "problems", schema.SERIES} - set(table.columns)
-    if lacking:
-        raise OptionError(f"the table lacks {', '.join(sorted(lacking))}: give rows of catalog()")
-    for row in table.to_dict("records"):
-        if row.get("n") == 0 and "no image" in row["problems"]:
-            continue
-        values = {_NAMES.get(str(name), str(name)): _known(row.get(name)) for name in row}
-        is_whole = len(row["dims"]) > 0
-        yield {
-            **{name: _known(row.get(name)) for name in _COLUMNS if phi or name != "PatientID"},
-            "PatientID": _known(row.get("PatientID")) if phi else None,
-            "stack": row["arguments"].get("stack"),
-            "path": row["path"],
-            "values": values,
-            "files": marks(list(find_sources(row["path"]))) if is_whole else {},
-            "arguments": dict(row["arguments"]),
-            "key": _key(values, row["arguments"].get("stack"), row["path"]),
-            "reason": None if is_whole else "; ".join(row["problems"]),
-        }
-
-
-def _known(value: Any) -> Any:
-    """Return None for what pandas puts where nothing is known."""
-    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124
-
-
-def _of_rows(source: Any, *, phi: bool, progress: bool | None) -> Iterator[dict[str, Any]]:
-    rows = read_catalog(source, phi=phi, progress=progress)
-    for row, place in zip(rows, place_rows(rows), strict=True):
-        if row.kind not in (IMAGE, BROKEN):
-            continue
-        values = row.values
-        yield {
-            **{name: values.get(_NAMES.get(name, name)) for name in _COLUMNS},
-            "stack": row.stack,
-            "path": place,
-            "values": values,
-            "files": row.files,
-            "arguments": {} if row.stack is None else {"stack": row.stack},
-            "key": _key(values, row.stack, place),
-            "reason": None if row.dims else "; ".join(row.problems),
-        }
-
-
-def _key(values: Mapping[str, Any], stack: int | None, place: str | list[str]) -> str:
-    return json.dumps([values.get(schema.SERIES) or place, stack])
-
-
-def _names(found: Sequence[dict[str, Any]], template: str | None) -> list[str]:
-    """Return a folder for each series: the same in every run, whatever series come and go."""
-    wishes = [Names(template or _TEMPLATE).of(one["values"], key=0) for one in found]
-    counts = Counter(wish.casefold() for wish in wishes)
-    names = []
-    for one, wish in zip(found, wishes, strict=True):
-        letters = hashlib.blake2b(one["key"].encode(), digest_size=4).hexdigest()
-        is_alone = template is not None and counts[wish.casefold()] == 1
-        names.append(wish if is_alone else f"{wish}_{letters}")
-    return names
-
-
-def _function_mark(wish: Wish) -> list[str]:
-    return [
-        *_code_of(wish.function),
-        wish.engine,
-        wish.format,
-        json.dumps(wish.options, sort_keys=True, default=repr),
-    ]
-
-
-def _code_of(function: Any) -> list[str]:
-    """Return what changes when the code of a function does."""
-    if isinstance(function, partial):
-        return [*_code_of(function.func), repr(function.args), repr(function.keywords)]
-    code = getattr(function, "__code__", None)
-    if code is None:
-        code = getattr(type(function).__call__, "__code__", None)
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    return [name, *_marks_of(code), repr(getattr(function, "__defaults__", None))]
-
-
-def _marks_of(code: CodeType | None) -> list[str]:
-    if code is None:
-        return []
-    parts = [code.co_code.hex(), repr(code.co_names)]
-    for constant in code.co_consts:
-        parts += _marks_of(constant) if isinstance(constant, CodeType) else [repr(constant)]
-    return parts
 
 
 def _kept(task: Task, wish: Wish) -> Outcome | None:
@@ -360,12 +221,7 @@ def _kept(task: Task, wish: Wish) -> Outcome | None:
 
 @contextlib.contextmanager
 def _client(cluster: Any, made: dict[str, Any]) -> Iterator[Any]:
-    try:
-        distributed: Any = import_module("distributed")
-    except ImportError as error:
-        raise MissingDependencyError(
-            'map_series needs dask: pip install "imagedata_xr[distributed]"'
-        ) from error
+    distributed = _distributed("distributed")
     if isinstance(cluster, distributed.Client):
         yield cluster
         return
@@ -397,7 +253,7 @@ def _run(
     tries: Counter[str] = Counter()
     show = watched() if progress is None else progress
     with _bar(client, len(tasks), show=show) as advance:
-        coming = import_module("distributed").as_completed(
+        coming = _distributed("distributed").as_completed(
             [submit(task) for task in tasks], loop=client.loop
         )
         for future in coming:
@@ -442,7 +298,7 @@ def _bar(client: Any, total: int, *, show: bool) -> Iterator[Callable[[], Any]]:
 
 
 def _results(
-    plan: Iterable[_Planned],
+    plan: Iterable[Planned],
     outcomes: Mapping[str, tuple[str, int, Outcome]],
     *,
     phi: bool,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -237,7 +238,10 @@ def _write(images: dict[str, xr.DataArray], task: Task, wish: Wish) -> tuple[str
     claim = _record_of(task, wish.output).with_suffix(".claim")
     outputs = tuple(map(str, places.values()))
     before = recorded(task, wish.output)
-    ours = {*_claimed(claim), *(before.outputs if before is not None else ())}
+    claimed = _claimed(claim)
+    ours = {*claimed, *(before.outputs if before is not None else ())}
+    if claimed:
+        _sweep(folder)
     claim.parent.mkdir(parents=True, exist_ok=True)
     free = {
         place: wish.overwrite or str(place) in ours or not place.exists()
@@ -250,6 +254,15 @@ def _write(images: dict[str, xr.DataArray], task: Task, wish: Wish) -> tuple[str
     for name, place in places.items():
         _write_one(images[name], place, wish.format, overwrite=free[place])
     return outputs
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed writer left half done."""
+    for part in folder.glob(".*.part*"):
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
 
 
 def _write_one(image: xr.DataArray, place: Path, form: Format, *, overwrite: bool) -> None:
