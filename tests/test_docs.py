@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
+import pytest
+
 DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
+TOC = re.compile(r"^```\{toctree\}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 
 
 def test_reference_of_commands():
     """The page of commands is what `python docs/make_commands.py` writes now."""
     made = runpy.run_path(str(DOCS / "make_commands.py"))
     assert (DOCS / "reference" / "commands.md").read_text(encoding="utf-8") == made["page"]()
+
+
+def test_every_page_is_found():
+    """Each page stands in the table of contents of its folder, so that a reader comes to it."""
+    listed = {DOCS / "index.md"}
+    for path in PAGES:
+        for block in TOC.findall(path.read_text(encoding="utf-8")):
+            entries = [line.strip() for line in block.splitlines() if line[:1] not in (":", "")]
+            for entry in entries:
+                found = path.parent.glob("*.md") if entry == "*" else [path.parent / f"{entry}.md"]
+                listed.update(found)
+    assert set(PAGES) <= listed
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_links(path):
+    """Links between pages, and to pictures, lead to files that exist."""
+    text = re.sub(
+        r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    for target in LINK.findall(text):
+        assert (path.parent / target).exists(), target
