@@ -43,6 +43,7 @@ import xarray as xr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Self
 
 __all__ = [
     "AuthenticationError",
@@ -78,7 +79,18 @@ __all__ = [
 
 
 class ImagedataError(Exception):
-    """Root of every error that the package raises on purpose."""
+    """
+    Root of every error that the package raises on purpose.
+
+    A traceback ends with the command that prints what the documentation says of the error.
+    """
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Make an error whose note names its page."""
+        made = super().__new__(cls, *args, **options)
+        known = next(kind.__name__ for kind in cls.__mro__ if kind.__module__ == __name__)
+        made.add_note(f"More: imagedata-xr explain {known}")
+        return made
 
 
 class SourceError(ImagedataError, OSError):

@@ -33,6 +33,7 @@ COMMANDS = {
     "fetch": ("network", "fetch_app"),
     "receive": ("network", "receive_app"),
     "send": ("network", "send_app"),
+    "explain": ("explain", "app"),
     "formats": ("formats", "app"),
     "validate": ("looking", "validate_app"),
 }

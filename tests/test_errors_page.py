@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import sys
 import warnings
@@ -20,6 +21,7 @@ from imagedata_xr.testing import (
     truncate_file,
     write_series,
 )
+from imagedata_xr_cli import family
 
 pytest.importorskip("nibabel")
 
@@ -207,3 +209,19 @@ def test_all_errors_are_there():
     rows = re.findall(r"^\| `(\w+)`", PAGE.read_text("utf-8"), re.MULTILINE)
     assert set(rows) == set(errors.__all__) - ABSTRACT
     assert set(CASES) | OF_SERVERS == set(rows)
+
+
+def test_a_traceback_leads_to_the_page(capsys):
+    """The note of every error and the name of every warning bring up what the page says of it."""
+    for name in sorted(errors.__all__):
+        if name in ABSTRACT | {"SortError"}:
+            continue
+        kind = getattr(errors, name)
+        command = f"explain {name}"
+        if issubclass(kind, ImagedataError):
+            (note,) = kind("text").__notes__
+            command = note.removeprefix("More: imagedata-xr ")
+            assert pickle.loads(pickle.dumps(kind("text"))).__notes__ == [note]
+        assert family.main(command.split()) == 0
+        assert f"{name}\n\nWhen: " in capsys.readouterr().out
+    assert family.main(["explain", "KeyError"]) == 2
