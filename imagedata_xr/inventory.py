@@ -84,7 +84,7 @@ PARTS: Final = (
         ("SimpleITK",),
         "itk",
     ),
-    Part("engine", "mat", ".mat of MATLAB, v5 and v7.3", ("scipy", "h5py"), "mat"),
+    Part("engine", "mat", ".mat of MATLAB, v4, v5 and v7.3", ("h5py",), "mat"),
     Part("writer", "to_dicom", "folder, .zip or URL; single frames"),
     Part("writer", "to_dicom, multi-frame", "enhanced multi-frame objects", ("highdicom",), "objects"),
     Part("writer", "to_dicom_seg", "DICOM Segmentation"),

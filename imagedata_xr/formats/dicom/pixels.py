@@ -235,6 +235,11 @@ def _decoded(ref: PixelRef) -> npt.NDArray[Any]:
             raise
         except Exception as error:
             raise _explain(error, ref) from error
+        except BaseException as error:
+            # A decoder written in Rust panics: what it raises then is no Exception.
+            if type(error).__name__ != "PanicException":
+                raise
+            raise _explain(error, ref) from error
     if form.samples > 1 or form.palette_bits or form.real or not _has_other_bits(values, form):
         return values
     return _clean(values, form)
@@ -300,7 +305,7 @@ def _missing(decoder: Any, ref: PixelRef) -> MissingDependencyError:
     )
 
 
-def _explain(error: Exception, ref: PixelRef) -> PixelError:
+def _explain(error: BaseException, ref: PixelRef) -> PixelError:
     first = str(error).strip().splitlines() or [type(error).__name__]
     return PixelError(
         f"{ref.source.name}: the pixels of frame {ref.number} (transfer syntax "

@@ -14,13 +14,16 @@ from imagedata_xr.errors import (
     OptionError,
     SourceNotFoundError,
 )
+from imagedata_xr.formats.mat.elements import stored_variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["HdfVariable", "Variable", "read_text", "require_h5py", "require_scipy", "variables"]
+    from imagedata_xr.formats.mat.elements import Stored
+
+__all__ = ["HdfVariable", "read_text", "require_h5py", "require_scipy", "variables"]
 
 NUMBERS: Final = "biufc"
 # The names of MATLAB's classes of numbers in HDF5 files.
@@ -49,34 +52,6 @@ def require_h5py() -> Any:
             'MAT files of version 7.3 need h5py: pip install "imagedata_xr[mat]"'
         ) from error
     return h5py
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Variable:
-    """
-    An array of numbers in memory.
-
-    Attributes
-    ----------
-    values : ndarray
-        Axes in MATLAB's order.
-    """
-
-    values: NDArray[Any]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Sizes in MATLAB's order."""
-        return self.values.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values."""
-        return self.values.dtype
-
-    def read(self, first: list[int], stop: list[int]) -> NDArray[Any]:
-        """Return a block of the values."""
-        return self.values[tuple(map(slice, first, stop))]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +107,7 @@ def _checked(source: Any) -> str:
     return str(path)
 
 
-def variables(source: Any) -> tuple[str, Mapping[str, Variable | HdfVariable], str]:
+def variables(source: Any) -> tuple[str, Mapping[str, Stored | HdfVariable], str]:
     """
     Return the path, the variables that are arrays of numbers, and the text of our writer.
 
@@ -151,28 +126,14 @@ def variables(source: Any) -> tuple[str, Mapping[str, Variable | HdfVariable], s
         head = file.read(520)
     if b"MATLAB 7.3" in head[:128] or head[512:516] == b"\x89HDF":
         return path, *_of_hdf(path, KEY)
-    return path, *_of_scipy(path, KEY)
+    return path, *_of_elements(path, KEY)
 
 
-def _of_scipy(path: str, key: str) -> tuple[dict[str, Variable], str]:
-    scipy_io = require_scipy()
-    try:
-        found = scipy_io.loadmat(path, squeeze_me=False, chars_as_strings=True)
-        masks = {name for name, _, kind in scipy_io.whosmat(path) if kind == "logical"}
-    except MemoryError:
-        raise
-    except Exception as error:  # SciPy raises whatever comes of damaged bytes
-        raise FormatError(f"{path}: is no MAT file, or damaged: {error}") from error
-    arrays = {
-        name: Variable(value.astype(bool) if name in masks else value)
-        for name, value in found.items()
-        if isinstance(value, np.ndarray)
-        and value.dtype.kind in NUMBERS
-        and value.dtype.fields is None
-    }
+def _of_elements(path: str, key: str) -> tuple[dict[str, Stored], str]:
+    found = stored_variables(path)
     text = found.get(key)
-    is_text = isinstance(text, np.ndarray) and text.dtype.kind == "U" and text.size == 1
-    return arrays, str(text.item()) if is_text else ""
+    numbers = {name: one for name, one in found.items() if not one.is_text}
+    return numbers, text.text() if text is not None and text.is_text else ""
 
 
 def _of_hdf(path: str, key: str) -> tuple[dict[str, HdfVariable], str]:

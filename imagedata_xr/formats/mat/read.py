@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from imagedata_xr.formats.mat.files import HdfVariable, Variable
+    from imagedata_xr.formats.mat.elements import Stored
+    from imagedata_xr.formats.mat.files import HdfVariable
 
 __all__ = ["open_image"]
 
@@ -63,9 +64,7 @@ def _described(path: str, text: str) -> dict[str, Any]:
     return {}
 
 
-def _only_image(
-    path: str, found: Mapping[str, Variable | HdfVariable], variable: str | None
-) -> str:
+def _only_image(path: str, found: Mapping[str, Stored | HdfVariable], variable: str | None) -> str:
     listed = ", ".join(
         f"{name} ({' x '.join(map(str, one.shape))} {one.dtype})" for name, one in found.items()
     )
@@ -82,7 +81,7 @@ def _only_image(
 
 
 def _dataset(
-    path: str, one: Variable | HdfVariable, own: dict[str, Any], dims: Sequence[str] | None
+    path: str, one: Stored | HdfVariable, own: dict[str, Any], dims: Sequence[str] | None
 ) -> xr.Dataset:
     names = _names(path, one, own, dims)
     # MATLAB drops axes of length 1 at the end, and has two at least.
@@ -120,7 +119,7 @@ def _dataset(
 
 
 def _names(
-    path: str, one: Variable | HdfVariable, own: dict[str, Any], dims: Sequence[str] | None
+    path: str, one: Stored | HdfVariable, own: dict[str, Any], dims: Sequence[str] | None
 ) -> list[str]:
     sizes = own.get("sizes")
     stored = own.get("dims")
@@ -203,7 +202,7 @@ class MatArray(FrameArray):
 
     Parameters
     ----------
-    variable : Variable or HdfVariable
+    variable : Stored or HdfVariable
     shape : tuple of int
         In MATLAB's order, with axes of length 1 at the end.
     order : tuple of int
@@ -211,7 +210,7 @@ class MatArray(FrameArray):
     """
 
     def __init__(
-        self, variable: Variable | HdfVariable, shape: tuple[int, ...], order: tuple[int, ...]
+        self, variable: Stored | HdfVariable, shape: tuple[int, ...], order: tuple[int, ...]
     ) -> None:
         self.variable = variable
         self.own_shape = shape

@@ -75,6 +75,7 @@ class Locator:
             # urlsplit knows the syntax after "//" whatever the scheme is
             parts = urlsplit(url[start.end(1) + 1 :], allow_fragments=False)
             host, port = parts.hostname, parts.port
+            url.encode()
         except ValueError as error:
             raise OptionError(f"{scheme}: the URL has no valid host and port: {error}") from None
         if parts.username is not None or parts.password is not None:

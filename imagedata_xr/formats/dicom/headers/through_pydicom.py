@@ -180,6 +180,8 @@ def _public_vr(element: Any, found: Found) -> str | None:
     tag, vr = int(element.tag), element.VR
     expected = known_vr(tag)
     if expected is None:
+        if vr == "SQ":
+            found.others.append(tag)
         return None
     unknown = vr == "UN" and element.length < _LONGEST_UNKNOWN
     if vr is None or (unknown and expected in KEPT_VRS):
