@@ -85,9 +85,10 @@ class ImagedataError(Exception):
     A traceback ends with the command that prints what the documentation says of the error.
     """
 
-    def __new__(cls, *args: Any, **options: Any) -> Self:
+    def __new__(cls, *args: Any, **_: Any) -> Self:
         """Make an error whose note names its page."""
-        made = super().__new__(cls, *args, **options)
+        # OSError takes no keywords here.
+        made = super().__new__(cls, *args)
         known = next(kind.__name__ for kind in cls.__mro__ if kind.__module__ == __name__)
         made.add_note(f"More: imagedata-xr explain {known}")
         return made
