@@ -61,7 +61,7 @@ class AxisIndex(PandasIndex):
         "b.sel({dim}=a.{dim}.values, method='nearest') or b.interp({dim}=a.{dim}.values)"
     )
 
-    __slots__ = ("attrs", "rtol", "step_before")
+    __slots__ = ("attrs", "origins", "rtol", "step_before")
 
     def __init__(
         self, array: Any, dim: Hashable, coord_dtype: Any = None, *, fastpath: bool = False
@@ -72,6 +72,8 @@ class AxisIndex(PandasIndex):
         self.attrs: dict[Any, Any] = {}
         self.rtol: float = self.RTOL_OF.get(dim, self.RTOL)
         self.step_before: float | None = None
+        # What was put end to end along the axis: for those who read it, nothing here looks at it.
+        self.origins: tuple[Any, ...] = ()
 
     @classmethod
     def from_variables(
@@ -88,6 +90,7 @@ class AxisIndex(PandasIndex):
     def _replace(self, index: Any, dim: Hashable = None, coord_dtype: Any = None) -> Self:
         made: Self = super()._replace(index, dim, coord_dtype)  # type: ignore[no-untyped-call]
         made.attrs, made.rtol, made.step_before = self.attrs, self.rtol, self.step
+        made.origins = self.origins
         return made
 
     @classmethod
@@ -99,6 +102,7 @@ class AxisIndex(PandasIndex):
         for other in own:
             own[0].check_direction(other)
             made.attrs, made.rtol = own[0].attrs, own[0].rtol
+            made.origins += tuple(one for one in other.origins if one not in made.origins)
         return made
 
     def create_variables(self, variables: Mapping[Any, xr.Variable] | None = None) -> Any:

@@ -29,6 +29,11 @@ def header_store(obj: xr.DataArray | xr.Dataset) -> Any:
     """
     series = obj.coords.get(schema.SERIES)
     store = None if series is None else series.encoding.get(schema.HEADERS)
+    if series is not None and not set(map(str, series.values.ravel())).issuperset(
+        uid for name, uid in obj.attrs.items() if str(name).startswith(schema.SOURCE_SERIES)
+    ):
+        # Of three arrays that were added, the coordinate of the last one is left.
+        store = None
     if store is None:
         raise HeaderError(
             "the array does not know where its DICOM headers are: it comes from another format, "

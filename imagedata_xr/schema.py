@@ -60,3 +60,5 @@ ENCODING: Final = "dicom"
 HEADERS: Final = "dicom_headers"
 # Of a series that gave patient and study, and is no source of the values.
 TEMPLATE: Final = "dicom_template"
+# Attributes that name the series from which an array was made, each under a name of its own.
+SOURCE_SERIES: Final = "SourceSeries_"

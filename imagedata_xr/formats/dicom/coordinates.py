@@ -63,9 +63,15 @@ def per_frame(cube: Cube, coords: Sequence[str]) -> dict[str, Labels]:
     for keyword in coords:
         found[keyword] = Labels(_wanted(keyword, flat).reshape(shape))
     uids = np.array([str(f.values.get(schema.SERIES) or "") for f in flat]).reshape(shape)
-    store = HeaderStore({f.hash: (f.ref.source, f.ref.number) for f in flat})
+    store = HeaderStore({f.hash: (f.ref.source, f.ref.number) for f in flat}, _labels(cube))
     found[schema.SERIES] = Labels(uids, {}, {schema.HEADERS: store})
     return found
+
+
+def _labels(cube: Cube) -> dict[str, npt.NDArray[Any]]:
+    """Return the label of every frame along each acquisition dimension."""
+    places = np.indices(cube.frames.shape)
+    return {dim.name: dim.labels[places[k].ravel()] for k, dim in enumerate(cube.dims)}
 
 
 def _numbers(values: Iterable[Any]) -> npt.NDArray[np.float64] | None:

@@ -14,6 +14,7 @@ import xarray as xr
 
 from imagedata_xr import schema
 from imagedata_xr.errors import GeometryError, GridMismatchError, OptionError
+from imagedata_xr.formats.dicom.headerstore import is_source_key
 from imagedata_xr.index import DIRECTION_TOLERANCE, PositionIndex, grid_of, position_coords
 
 if TYPE_CHECKING:
@@ -195,13 +196,14 @@ def _named(sizes: dict[str, int]) -> str:
 
 def _without_other_source(da: xr.DataArray, header: Dataset) -> xr.DataArray:
     """Forget the frames that the image was read from, where they are of another study."""
-    series = da.coords.get(schema.SERIES)
-    if series is None:
+    if schema.SERIES not in da.coords and not any(map(is_source_key, da.attrs)):
         return da
     own = da.attrs.get("StudyInstanceUID")
     if own is not None and own == header.get("StudyInstanceUID"):
         return da
-    return da.drop_vars([schema.SERIES, schema.FRAME], errors="ignore")
+    found = da.drop_vars([schema.SERIES, schema.FRAME], errors="ignore")
+    found.attrs = {name: value for name, value in da.attrs.items() if not is_source_key(name)}
+    return found
 
 
 def geometry_image(geometry: Any, template: Any) -> xr.DataArray | None:

@@ -17,8 +17,10 @@ from imagedata_xr.errors import (
 )
 from imagedata_xr.formats.dicom import attributes, segmentation
 from imagedata_xr.formats.dicom.coordinates import earliest, per_frame
+from imagedata_xr.formats.dicom.headerstore import source_attrs
 from imagedata_xr.formats.dicom.pixels import reader_for
 from imagedata_xr.formats.dicom.scan import scan, without_duplicates
+from imagedata_xr.index import AxisIndex
 from imagedata_xr.lazy import FrameArray, lazily
 from imagedata_xr.sorting import (
     by_series,
@@ -122,19 +124,29 @@ def to_dataset(cube: Cube, found: Scan, options: Options) -> xr.Dataset:
             "(rescale=False opens the stored values)"
         )
     _warn_uneven(cube)
-    attrs = _attrs(flat, own, options)
-    return build(
+    frames = per_frame(cube, options.coords)
+    series = frames[schema.SERIES]
+    store = series.encoding[schema.HEADERS]
+    attrs = {
+        **_attrs(flat, own, options),
+        **source_attrs(dict.fromkeys(series.values.ravel().tolist()), store),
+    }
+    made = build(
         Image(
             data=lazily(FrameArray(refs, reader, progress=options.progress)),
             dims={dim.name: _dimension(dim) for dim in cube.dims},
             grid=cube.grid,
-            frames=per_frame(cube, options.coords),
+            frames=frames,
             attrs=attrs,
             encoding={schema.ENCODING: _encoding(cube, flat, found)},
             spacing=flat[0].spacing,
             colour=len(reader.shape) > 2,
         )
     )
+    for index in made.xindexes.values():
+        if isinstance(index, AxisIndex):
+            index.origins = (store,)
+    return made
 
 
 def _warn_uneven(cube: Cube) -> None:

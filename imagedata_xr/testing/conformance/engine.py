@@ -136,7 +136,7 @@ class EngineConformance:
         for variable in dataset.variables.values():
             for key, value in variable.attrs.items():
                 flat = value if isinstance(value, list) else [value]
-                assert type(key) is str
+                assert isinstance(key, str)
                 assert {type(one) for one in flat} <= {str, int, float}, (key, value)
 
     def test_lazy(self, tmp_path: Path) -> None:

@@ -14,7 +14,13 @@ from imagedata_xr import schema
 from imagedata_xr.formats.dicom.deidentify.dataset import Deidentifier
 from imagedata_xr.formats.dicom.deidentify.profile import profile_of
 from imagedata_xr.formats.dicom.framevalues import FrameValues
-from imagedata_xr.formats.dicom.headerstore import HeaderStore
+from imagedata_xr.formats.dicom.headerstore import (
+    HeaderStore,
+    SourceKey,
+    is_source_key,
+    source_attrs,
+    stores_in,
+)
 from imagedata_xr.frames import frame_hash
 
 if TYPE_CHECKING:
@@ -31,7 +37,7 @@ __all__ = ["CleanStore", "deidentify"]
 _OWN_COORDS: Final = (schema.COMPONENT, schema.LABEL, schema.RGB)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
 class CleanStore(HeaderStore):
     """
     Full headers without identity, made when they are asked for.
@@ -133,10 +139,13 @@ def deidentify(  # noqa: PLR0913 - each option is one thing a user may say
     # Values of the source are taken as they are, also where they break the rules of their VR.
     with config.disable_value_validation():
         made.attrs = _attributes(da.attrs, deidentifier, who)
+        clean = {id(one): _clean_store(one, wanted, who) for one in stores_in(da.attrs)}
+        made.attrs.update(_sources(da.attrs, wanted, clean))
         for name in list(da.coords):
             made = _coordinate(made, str(name), deidentifier, who, keys)
     if store is not None and schema.SERIES in made.coords:
-        made.coords[schema.SERIES].encoding = {schema.HEADERS: _clean_store(store, wanted, who)}
+        own = clean.get(id(store)) or _clean_store(store, wanted, who)
+        made.coords[schema.SERIES].encoding = {schema.HEADERS: own}
     study = da.coords.get(schema.STUDY)
     template = None if study is None else study.encoding.get(schema.TEMPLATE)
     if template is not None and schema.STUDY in made.coords:
@@ -144,10 +153,25 @@ def deidentify(  # noqa: PLR0913 - each option is one thing a user may say
     return made
 
 
+def _sources(
+    attrs: Mapping[Any, Any], profile: Profile, clean: Mapping[int, CleanStore]
+) -> dict[str, str]:
+    """Return the attributes that name the source series, under their new UIDs."""
+    found: dict[str, str] = {}
+    for name, value in attrs.items():
+        if is_source_key(name):
+            uid = profile.uid(str(value))
+            store = clean[id(name.store)] if isinstance(name, SourceKey) else None
+            found.update(source_attrs([uid] if uid else [], store))
+    return found
+
+
 def _clean_store(store: HeaderStore, profile: Profile, who: str) -> CleanStore:
     keys = _new_keys(store, profile)
     places = {new: store.places[old] for new, old in keys.items()}
-    return CleanStore(origin=store, keys=keys, profile=profile, patient_id=who, places=places)
+    return CleanStore(
+        origin=store, keys=keys, profile=profile, patient_id=who, places=places, labels=store.labels
+    )
 
 
 def _store(da: xr.DataArray) -> HeaderStore | None:
@@ -178,6 +202,7 @@ def _clean_encoding(encoding: Mapping[Any, Any]) -> dict[Any, Any]:
 def _attributes(attrs: Mapping[Any, Any], deidentifier: Deidentifier, who: str) -> dict[Any, Any]:
     from imagedata_xr.formats.dicom.write.template import attributes_of, header_from_attrs
 
+    attrs = {name: value for name, value in attrs.items() if not is_source_key(name)}
     header = header_from_attrs(attrs)
     seen = {element.keyword for element in header}
     deidentifier.apply(header, patient_id=who)

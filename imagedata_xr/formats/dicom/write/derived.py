@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from imagedata_xr.frames import Frame
 
-__all__ = ["drop_pixel_facts", "keep_common", "mark_derived", "reference"]
+__all__ = ["drop_pixel_facts", "drop_references", "keep_common", "mark_derived", "reference"]
 
 LONGEST: Final = 1024
 # What was said of the pixels of the source: how to show them, their range, signatures over them.
@@ -67,6 +67,13 @@ _OWN: Final = frozenset(
         "SpecificCharacterSet",
     }
 )
+# Where the images are from which the source itself was made.
+_SOURCES: Final = (
+    "SourceImageSequence",
+    "ReferencedSeriesSequence",
+    "StudiesContainingOtherReferencedInstancesSequence",
+)
+_REFERENCES: Final = ("ReferencedImageSequence", "ReferencedStudySequence", "RelatedSeriesSequence")
 
 
 def drop_pixel_facts(dataset: Any) -> None:
@@ -128,10 +135,16 @@ def mark_derived(dataset: Any, sources: Sequence[Frame], description: str) -> No
     now = datetime.now().astimezone()
     dataset.InstanceCreationDate = now.strftime("%Y%m%d")
     dataset.InstanceCreationTime = now.strftime("%H%M%S.%f")
-    if "SourceImageSequence" in dataset:
-        del dataset.SourceImageSequence
+    for keyword in _SOURCES:
+        dataset.pop(keyword, None)
     if sources:
         dataset.SourceImageSequence = Items([reference(frame) for frame in sources])
+
+
+def drop_references(dataset: Any) -> None:
+    """Leave out references to images and studies: they are those of another patient."""
+    for keyword in (*_SOURCES, *_REFERENCES):
+        dataset.pop(keyword, None)
 
 
 def reference(frame: Frame) -> Dataset:

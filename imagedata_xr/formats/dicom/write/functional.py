@@ -11,7 +11,6 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.sequence import Sequence as Items
@@ -21,6 +20,7 @@ from imagedata_xr.formats.dicom.write.classes import complete_general
 from imagedata_xr.formats.dicom.write.coded import code_items
 from imagedata_xr.formats.dicom.write.derived import reference
 from imagedata_xr.formats.dicom.write.instances import put_geometry
+from imagedata_xr.formats.dicom.write.lineage import lineage_of
 from imagedata_xr.formats.dicom.write.source_headers import cut_of
 from imagedata_xr.formats.dicom.write.template import apply_template
 from imagedata_xr.formats.dicom.write.uids import new_uid
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from pydicom import DataElement
 
+    from imagedata_xr.formats.dicom.headerstore import HeaderStore
     from imagedata_xr.formats.dicom.write.layout import Layout
     from imagedata_xr.formats.dicom.write.source_headers import SourceFrames
     from imagedata_xr.frames import Frame
@@ -42,64 +43,36 @@ _ACQUIRED: Final = ("BodyPartExamined", "PatientPosition", "StationName", "Modal
 _POSITION: Final = ("PlanePositionSequence", "ImagePositionPatient")
 _TRIAL: Final = 0x0012
 _LOSSY: Final = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
-# Of a slice, mm: source frames farther away are not looked at closely.
-_NEAR: Final = 0.1
 
 
 class Origins:
     """
-    The source images of each frame of an array.
+    The source images of each frame of an array, and those that were named.
 
     Parameters
     ----------
     layout : Layout
         Of the result.
     sources : SourceFrames or None
-        Frames that it may have been made from: where the array does not say which, those at the
-        same slice.
+        Frames that it may have been made from.
+    named : sequence of HeaderStore, optional
+        What it was made from, where the caller says so.
     """
 
-    def __init__(self, layout: Layout, sources: SourceFrames | None) -> None:
-        self.layout = layout
-        self.sources = sources
-        keys = layout.along(schema.FRAME)
-        self._keys = None if keys is None or keys.dtype.kind not in "iu" else keys
-        self._at: dict[int, list[Frame]] = {}
+    def __init__(
+        self,
+        layout: Layout,
+        sources: SourceFrames | None,
+        named: Sequence[HeaderStore] | None = None,
+    ) -> None:
+        self._lineage = lineage_of(layout, sources, named)
         self.used: dict[str, Frame] = {}
 
     def of(self, index: tuple[int, ...]) -> list[Frame]:
         """Return the sources of a frame."""
-        if self.sources is None:
-            return []
-        own = None if self._keys is None else self.sources.frame(int(self._keys[index]))
-        found = self._near(self.layout.slice_of(index)) if own is None else [own]
+        found = self._lineage.of(index)
         self.used.update({frame.uid: frame for frame in found})
         return found
-
-    def _near(self, place: int) -> list[Frame]:
-        if place not in self._at:
-            self._at[place] = [
-                frame
-                for frame in self._candidates(place)
-                if cut_of(frame, self.layout, place) is not None
-            ]
-        return self._at[place]
-
-    def _candidates(self, place: int) -> Iterable[Frame]:
-        assert self.sources is not None
-        frames = list(self.sources.all_frames().values())
-        grid = self.layout.grid
-        if grid is None:
-            return frames
-        cosines = np.asarray(grid.image_orientation)
-        normal = np.cross(cosines[:3], cosines[3:])
-        corner = grid.slice_origins()[place]
-        return [
-            frame
-            for frame in frames
-            if frame.position is not None
-            and abs(float((np.asarray(frame.position) - corner) @ normal)) < _NEAR
-        ]
 
 
 def new_instance(header: Dataset, kind: str, modality: str, *, placed: bool) -> Dataset:

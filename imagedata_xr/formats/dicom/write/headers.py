@@ -18,6 +18,7 @@ from imagedata_xr.formats.dicom.write.classes import (
     modality_of,
 )
 from imagedata_xr.formats.dicom.write.derived import drop_pixel_facts, keep_common, mark_derived
+from imagedata_xr.formats.dicom.write.lineage import own_frames
 from imagedata_xr.formats.dicom.write.multiframe import is_segmentation
 from imagedata_xr.formats.dicom.write.pet import complete_pet
 from imagedata_xr.formats.dicom.write.source_headers import cut_of
@@ -28,10 +29,10 @@ from imagedata_xr.sortkeys import readings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
     from pydicom import DataElement, Dataset
 
     from imagedata_xr.formats.dicom.write.layout import Layout
+    from imagedata_xr.formats.dicom.write.lineage import Lineage
     from imagedata_xr.formats.dicom.write.source_headers import SourceFrames
     from imagedata_xr.formats.dicom.write.values import Encoding
     from imagedata_xr.frames import Frame
@@ -83,8 +84,8 @@ class Headers:
     ----------
     layout : Layout
     sources : SourceFrames or None
-    own : ndarray of Frame or None
-        The source of each frame, where there is one.
+    lineage : Lineage
+        From which images each frame was made.
     extra : list of DataElement
         Attributes that the caller gives.
     template : Dataset or None
@@ -94,23 +95,23 @@ class Headers:
         self,
         layout: Layout,
         sources: SourceFrames | None,
-        own: NDArray[Any],
+        lineage: Lineage,
         extra: list[DataElement],
         template: Dataset | None,
     ) -> None:
         self.layout = layout
-        self.own = own
+        self.own = own_frames(lineage, sources)
         self.extra = {element.keyword: element.value for element in extra}
         self.template = template
         self.sources = sources
-        self._found: dict[tuple[Any, ...], list[Frame]] = {}
+        self.lineage = lineage
         self._labels = [(name, layout.along(name)) for name in LABELS if name in layout.leading]
         self._bases: dict[int, Dataset] = {}
         self._study = new_uid()
         self._space = new_uid()
         usable = self._usable(self._any_frame())
         self.from_source = usable
-        self.lost = 0 if usable else sum(frame is not None for frame in own.ravel())
+        self.lost = 0 if usable else sum(frame is not None for frame in self.own.ravel())
         self.sop_class = self._class()
 
     def _any_frame(self) -> Frame | None:
@@ -170,19 +171,17 @@ class Headers:
         return cut is not None and cut.whole
 
     def frames_of(self, index: tuple[int, ...]) -> list[Frame]:
-        """Return the sources of a frame: its own, or all at its slice with its labels."""
+        """Return the frames that give a frame its header: its own, or all it was made from."""
         if self.own[index] is not None:
             return [self.own[index]]
-        place = self.layout.slice_of(index)
+        if self.sources is None:
+            return []
+        places = self.sources.store.places
+        there = [frame for frame in self.lineage.of(index) if frame.hash in places]
         wanted: dict[str, Any] = {
             name: column[index].item() for name, column in self._labels if column is not None
         }
-        key = (place, *wanted.values())
-        if key not in self._found:
-            there = [f for f in self._all.values() if cut_of(f, self.layout, place) is not None]
-            alike = [frame for frame in there if _is_labelled(frame, wanted)]
-            self._found[key] = alike or there
-        return self._found[key]
+        return [frame for frame in there if _is_labelled(frame, wanted)] or there
 
     def make(self, index: tuple[int, ...], description: str) -> Dataset:
         """
@@ -199,7 +198,9 @@ class Headers:
         dataset = self._base(index, frames)
         dataset.SOPClassUID = self.sop_class
         origin = "" if self.from_source else "; header from the attributes of the array"
-        mark_derived(dataset, frames, description + origin)
+        frames = self.lineage.of(index)
+        remark = self.lineage.remark(index) if frames else ""
+        mark_derived(dataset, frames, description + origin + remark)
         complete(dataset, placed=self.layout.grid is not None)
         if self.sop_class == PET and not self.from_source:
             number = int(np.ravel_multi_index(index, self.own.shape)) + 1 if index else 1

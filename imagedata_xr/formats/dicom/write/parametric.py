@@ -110,7 +110,7 @@ def write_map(layout: Layout, wish: Wish, path: Path, template: Any, dtype: np.d
         dataset.PositionReferenceIndicator = None
     data, low, high = _pixels(layout, wish, dtype)
     _put_facts(dataset, layout)
-    groups = _put_groups(dataset, layout, Origins(layout, origin.sources))
+    groups = _put_groups(dataset, layout, Origins(layout, origin.sources, wish.sources))
     _put_values(groups.shared, layout, low, high)
     groups.finish()
     dataset.Rows, dataset.Columns = layout.plane

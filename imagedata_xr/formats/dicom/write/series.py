@@ -13,7 +13,10 @@ from imagedata_xr import schema
 from imagedata_xr.errors import DataWarning, HeaderError, WriteError
 from imagedata_xr.formats.dicom.write.acquisition import acquisition_of, start_of
 from imagedata_xr.formats.dicom.write.classes import PET, SIXTEEN, complete
+from imagedata_xr.formats.dicom.write.consistent import SeriesFacts
 from imagedata_xr.formats.dicom.write.copies import copy_of
+from imagedata_xr.formats.dicom.write.derived import drop_references
+from imagedata_xr.formats.dicom.write.functional import put_references
 from imagedata_xr.formats.dicom.write.headers import Headers, describe
 from imagedata_xr.formats.dicom.write.instances import (
     put_geometry,
@@ -22,6 +25,7 @@ from imagedata_xr.formats.dicom.write.instances import (
     save,
 )
 from imagedata_xr.formats.dicom.write.keywords import needs_unicode
+from imagedata_xr.formats.dicom.write.lineage import lineage_of, own_frames
 from imagedata_xr.formats.dicom.write.source_headers import cut_of, source_frames
 from imagedata_xr.formats.dicom.write.target import file_name
 from imagedata_xr.formats.dicom.write.template import apply_template
@@ -35,15 +39,19 @@ from imagedata_xr.formats.dicom.write.values import (
 from imagedata_xr.progress import track
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import DTypeLike, NDArray
     from pydicom import DataElement, Dataset
 
+    from imagedata_xr.formats.dicom.headerstore import HeaderStore
     from imagedata_xr.formats.dicom.write.acquisition import Acquisition
     from imagedata_xr.formats.dicom.write.copies import Copy
     from imagedata_xr.formats.dicom.write.layout import Layout
+    from imagedata_xr.formats.dicom.write.lineage import Lineage
     from imagedata_xr.formats.dicom.write.source_headers import SourceFrames
+    from imagedata_xr.frames import Frame
 
 __all__ = ["Wish", "write_series"]
 
@@ -71,6 +79,8 @@ class Wish:
         What has one slope and intercept.
     padding : bool
         Values that are NaN or infinite become a padding value.
+    sources : sequence of HeaderStore or None
+        What a computed image was made from, where the caller says so.
     """
 
     extra: list[DataElement]
@@ -81,6 +91,7 @@ class Wish:
     syntax: str | None = None
     scale: str = "series"
     padding: bool = False
+    sources: Sequence[HeaderStore] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -91,12 +102,14 @@ class _Series:
     wish: Wish
     folder: Path
     sources: SourceFrames | None
+    lineage: Lineage
     own: NDArray[Any]
     acquisition: Acquisition
     is_alone: bool = True
     uid: str = field(default_factory=new_uid)
     studies: set[tuple[str, str]] = field(default_factory=set)
     missing: int = 0
+    facts: SeriesFacts | None = None
 
     @property
     def count(self) -> int:
@@ -105,9 +118,10 @@ class _Series:
     def number(self, index: tuple[int, ...]) -> int:
         return int(np.ravel_multi_index(index, self.own.shape)) + 1 if index else 1
 
-    def finish(self, dataset: Dataset, index: tuple[int, ...]) -> None:
-        """Put identity and the caller's attributes into an instance, and write it."""
+    def finish(self, dataset: Dataset, index: tuple[int, ...], sources: list[Frame]) -> None:
+        """Put identity, sources and the caller's attributes into an instance, and write it."""
         number = self.number(index)
+        self._check_references(dataset)
         if self.wish.template is not None:
             apply_template(dataset, self.wish.template, placed=self.layout.grid is not None)
         if not self.wish.keep_uid:
@@ -123,8 +137,22 @@ class _Series:
             else:
                 dataset.add(element)
         self._check_study(dataset)
+        if self.facts is not None:
+            self.facts.apply(dataset)
+        if sources and "SourceImageSequence" in dataset:
+            put_references(dataset, sources)
         path = self.folder / file_name(number, self.count)
         save(dataset, path, syntax=self.wish.syntax)
+
+    def _check_references(self, dataset: Dataset) -> None:
+        """Leave out references to the source's images, where another patient gets the result."""
+        wish, patient = self.wish, dataset.get("PatientID")
+        wanted = patient if wish.template is None else wish.template.get("PatientID")
+        given = [element.value for element in wish.extra if element.keyword == "PatientID"]
+        if not patient and self.lineage.named:
+            return
+        if (given[-1] if given else wanted) != patient:
+            drop_references(dataset)
 
     def _check_study(self, dataset: Dataset) -> None:
         known = (str(dataset.get("PatientID")), str(dataset.get("StudyInstanceUID")))
@@ -148,22 +176,24 @@ def write_series(layout: Layout, wish: Wish, folder: Path) -> None:
     """
     sources = source_frames(layout)
     keys = layout.along(schema.FRAME)
-    own = np.full(layout.shape, None, dtype=object)
     if sources is not None and not _covers(sources, layout, keys):
         if wish.template is None:
             raise HeaderError(
                 "frames of another series were put to those of this one, and their headers are not "
-                "known: write each series by itself, open them together, or pass template="
+                "known: write each series by itself, open them together, keep the attributes of both "
+                "(xr.concat(..., combine_attrs='drop_conflicts')), or pass template="
             )
         sources = None
-    if sources is not None and keys is not None and keys.dtype.kind in "iu":
-        for index in np.ndindex(layout.shape):
-            own[index] = sources.frame(int(keys[index]))
+    lineage = lineage_of(layout, sources, wish.sources)
+    own = own_frames(lineage, sources)
     known = all(frame is not None for frame in own.ravel())
     start = start_of(layout.image.attrs)
     alone = known and all(frame.ref.format.frames == 1 for frame in own.ravel())
     acquisition = acquisition_of(layout, own if alone else None, start)
-    series = _Series(layout, wish, folder, sources, own, acquisition, alone)
+    series = _Series(layout, wish, folder, sources, lineage, own, acquisition, alone)
+    several = {str(frame.values.get(schema.SERIES)) for frame in own.ravel() if frame is not None}
+    if len(several) > 1 and not wish.keep_uid:
+        series.facts = SeriesFacts()
     reason = "its frames have no source of their own"
     if known and sources is not None:
         try:
@@ -173,6 +203,7 @@ def write_series(layout: Layout, wish: Wish, folder: Path) -> None:
             shutil.rmtree(folder)
             folder.mkdir()
             series.studies.clear()
+            series.facts = SeriesFacts() if series.facts is not None else None
         else:
             return
     if wish.keep_uid:
@@ -228,12 +259,13 @@ def _write_copy(series: _Series, index: tuple[int, ...], copy: Copy) -> None:
         copy.mark_part()
         put_geometry(dataset, series.layout, series.layout.slice_of(index))
     put_pixels(dataset, copy.data, cell=int(dataset.BitsAllocated))
-    series.finish(dataset, index)
+    series.finish(dataset, index, [] if copy.is_whole else [copy.frame])
 
 
 def _write_derived(series: _Series) -> None:
     layout, wish = series.layout, series.wish
-    headers = Headers(layout, series.sources, series.own, wish.extra, wish.template)
+    lineage = series.lineage
+    headers = Headers(layout, series.sources, lineage, wish.extra, wish.template)
     if headers.lost:
         warnings.warn(
             f"{headers.lost} frames had a header of their own that cannot be carried over "
@@ -262,7 +294,7 @@ def _write_derived(series: _Series) -> None:
         if not layout.is_rgb:
             headers.put_rescale(dataset, form, always=each)
         put_pixels(dataset, stored.tobytes(), cell=stored.dtype.itemsize * 8)
-        series.finish(dataset, index)
+        series.finish(dataset, index, lineage.of(index))
     if series.missing:
         warnings.warn(
             f"{series.missing} values are NaN or infinite, and are stored as Pixel Padding Value: "

@@ -10,10 +10,12 @@ import numpy as np
 from imagedata_xr import schema
 from imagedata_xr.errors import HeaderError, ImagedataError
 from imagedata_xr.formats.dicom.headers import read_header
+from imagedata_xr.formats.dicom.headerstore import SourceKey, is_source_key, joined
 from imagedata_xr.formats.dicom.instance import frames_of
 from imagedata_xr.formats.dicom.pixels import reader_for
 from imagedata_xr.formats.dicom.write.multiframe import is_single, single_header
 from imagedata_xr.geometry import POSITION_TOLERANCE
+from imagedata_xr.index import AxisIndex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +76,13 @@ class SourceFrames:
                     f"the source {source.name} cannot be read again: {error}"
                 ) from error
             known = self._read[source] = {one.ref.number: self.store.clean(one) for one in found}
-        return known.get(number)
+        frame = known.get(number)
+        if frame is not None and frame.hash != key:
+            raise HeaderError(
+                f"the source {source.name} holds another image than when it was opened: open it "
+                "again"
+            )
+        return frame
 
     def dataset(self, key: int) -> Any:
         """
@@ -112,10 +120,27 @@ class SourceFrames:
 
 
 def source_frames(layout: Layout) -> SourceFrames | None:
-    """Return the frames that an array was read from, or None where it does not know them."""
-    series = layout.image.coords.get(schema.SERIES)
+    """
+    Return the frames that an array was read from, or None where it does not know them.
+
+    Of arrays that were put end to end, these are the frames of all of them. A result of several
+    series has none: their attributes say so where the coordinate of one of them is left.
+    """
+    image = layout.image
+    series = image.coords.get(schema.SERIES)
     store = None if series is None else series.encoding.get(schema.HEADERS)
-    return None if store is None else SourceFrames(store)
+    if store is None or series is None:
+        return None
+    own = set(map(str, series.values.ravel()))
+    named = {name: uid for name, uid in image.attrs.items() if is_source_key(name)}
+    if not own.issuperset(named.values()):
+        return None
+    if not series.ndim:
+        return SourceFrames(store)
+    stores = [store, *(name.store for name in named if isinstance(name, SourceKey))]
+    for index in image.xindexes.values():
+        stores += index.origins if isinstance(index, AxisIndex) else ()
+    return SourceFrames(joined(stores) or store)
 
 
 def cut_of(frame: Frame, layout: Layout, place: int) -> Cut | None:

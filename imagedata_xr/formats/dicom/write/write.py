@@ -13,6 +13,7 @@ from imagedata_xr.formats.dicom.write.compress import NATIVE, syntax_of
 from imagedata_xr.formats.dicom.write.enhanced import join
 from imagedata_xr.formats.dicom.write.keywords import elements
 from imagedata_xr.formats.dicom.write.layout import layout_of
+from imagedata_xr.formats.dicom.write.lineage import named_sources
 from imagedata_xr.formats.dicom.write.objects import require_highdicom
 from imagedata_xr.formats.dicom.write.parametric import float_type, write_map
 from imagedata_xr.formats.dicom.write.series import Wish, write_series
@@ -38,6 +39,7 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     *,
     template: Any = None,
     geometry: Any = None,
+    sources: Any = None,
     keep_uid: bool = False,
     overwrite: bool = False,
     pixel: DTypeLike | None = None,
@@ -93,6 +95,11 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     geometry : bool, DataArray, path or URL, optional
         True: the positions are those of the template; an image: those of that image. Shapes must
         agree, and positions too where the array has its own.
+    sources : DataArray, path, URL, or sequence of these, optional
+        The images that a computed image was made from, for Source Image Sequence: arrays as opened,
+        or parts of them (``dwi.sel(b=[0, 800])``). By default, of each series that the array still
+        knows, those at the place of a frame with its labels (time, b...). Along a dimension that
+        was reduced, these are all, and Derivation Description says that some may not have been used.
     keep_uid : bool
         Write the same instances, with their UIDs and Instance Numbers: only where neither pixels
         nor positions have changed.
@@ -174,6 +181,7 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         syntax=syntax_of("explicit" if multiframe else syntax),
         scale=scale,
         padding=padding,
+        sources=named_sources(sources),
     )
     # Headers of sources are passed on as they are, also where values break the rules of their VR.
     with (
