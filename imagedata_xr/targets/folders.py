@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from imagedata_xr.errors import ImagedataError, OptionError, SourceError, WriteError
 from imagedata_xr.sources.files import through_fsspec, without_password
 from imagedata_xr.targets.local import complete_file, complete_local_folder, require_only
+from imagedata_xr.transports import Locator, is_remote, store
+from imagedata_xr.transports.core.dispatch import transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +39,8 @@ def complete_folder(
     Parameters
     ----------
     target : path-like or URL
-        A folder; a ZIP archive, where the name ends in ``.zip``; or an fsspec URL of either. A
+        A folder; a ZIP archive, where the name ends in ``.zip``; an fsspec URL of either; or a
+        server that `imagedata_xr.transports` knows, which gets DICOM files one by one. A
         folder or archive on disk, and an archive on an object store, appear in one step. A
         folder behind a URL is written file by file: where that fails, the new files are
         removed again, but old ones may have been replaced.
@@ -57,6 +60,10 @@ def complete_folder(
     if isinstance(place, Path):
         way = _zip_file if place.suffix.lower() == _ZIP else complete_local_folder
         with way(place, ours=ours, overwrite=overwrite) as folder:
+            yield folder
+        return
+    if is_remote(target):
+        with _server(str(target), overwrite=overwrite) as folder:
             yield folder
         return
     try:
@@ -79,6 +86,20 @@ def complete_folder(
                 _upload(folder, system, path, there)
 
 
+@contextlib.contextmanager
+def _server(url: str, *, overwrite: bool) -> Iterator[Path]:
+    """Give a private folder whose DICOM files a server takes; all, or an error that lists them."""
+    replacing = getattr(transport(url), "REPLACING", None)
+    if overwrite and replacing is None:
+        raise OptionError(
+            f"{Locator.parse(url)}: what a server does with instances that it has is its own affair: "
+            "leave overwrite=True out"
+        )
+    with tempfile.TemporaryDirectory(prefix="imagedata_xr-") as private:
+        yield Path(private)
+        store(url, private, **(replacing if overwrite and replacing else {}))
+
+
 def place_of(target: str | os.PathLike[str]) -> Path | str:
     """Return a target as a path or, where it is a URL, as text without a password."""
     text = os.fspath(target)
@@ -86,6 +107,8 @@ def place_of(target: str | os.PathLike[str]) -> Path | str:
         from fsspec.implementations.local import LocalFileSystem
 
         return Path(LocalFileSystem._strip_protocol(text))  # noqa: SLF001 - fsspec's way to do it
+    if is_remote(target):
+        return str(Locator.parse(text))
     if isinstance(target, str) and _URL.match(text):
         return without_password(text)
     return Path(target)

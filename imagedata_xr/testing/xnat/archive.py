@@ -71,7 +71,7 @@ class Node:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def below(self, kind: str) -> Iterator[Node]:
-        """Yield all nodes of a kind below this one."""
+        """Yield all nodes of a kind below this one; resources only where they are its own."""
         for child in self.children:
             if child.kind == kind:
                 yield child

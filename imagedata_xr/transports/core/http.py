@@ -60,12 +60,15 @@ _quiet = _Quiet()
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
+    """Let nothing be said of a request but by us; that nobody checks certificates, we have said."""
     logger = logging.getLogger("urllib3.connectionpool")
     if _quiet not in logger.filters:
         logger.addFilter(_quiet)
     _quiet.local.busy = True
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Unverified HTTPS request")
+            yield
     finally:
         _quiet.local.busy = False
 

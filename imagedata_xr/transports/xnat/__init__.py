@@ -12,4 +12,7 @@ from imagedata_xr.transports.xnat.filesystem import XnatFileSystem, XnatPlainFil
 from imagedata_xr.transports.xnat.reading import fetch, find
 from imagedata_xr.transports.xnat.writing import store, verify
 
+# What replacing an existing target means to `store`.
+REPLACING = {"overwrite": "delete"}
+
 __all__ = ["Client", "XnatFileSystem", "XnatPlainFileSystem", "fetch", "find", "store", "verify"]
