@@ -225,3 +225,21 @@ def test_a_traceback_leads_to_the_page(capsys):
         assert family.main(command.split()) == 0
         assert f"{name}\n\nWhen: " in capsys.readouterr().out
     assert family.main(["explain", "KeyError"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("RejectedError", {"status": 409}),
+        ("PartialReadError", {"manifest": None, "missing": ("1.2",)}),
+        ("PartialWriteError", {"receipt": "a receipt"}),
+        ("IncompleteGridError", {"suggestions": ({"series": 1},)}),
+    ],
+)
+def test_errors_with_more_than_a_text(name, more):
+    """What an error carries beside its text is there, also after it came from another process."""
+    error = getattr(errors, name)("text", **more)
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        assert str(one).startswith("text")
+        assert {key: getattr(one, key) for key in more} == more
+        assert len(one.__notes__) == 1
