@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -254,6 +256,40 @@ def test_ruler_and_angle(chromium):
         cosine = up @ along / np.linalg.norm(up) / np.linalg.norm(along)
         text = screen.js("v => v.measure(v.panes[0], v.panes[0].marks[1].points)")
         assert float(text[:-1]) == pytest.approx(np.rad2deg(np.arccos(cosine)), abs=1)
+
+
+def test_plain_holoviews(chromium, tmp_path):
+    """The image as plain HoloViews: dragging changes the window, hovering shows the voxel."""
+    hv = pytest.importorskip("holoviews")
+    image = axial()
+    hv.save(image.isel(slice=3).med.hv(width=300), tmp_path / "plain.html", resources="inline")
+    page = chromium.new_page()
+    page.route("http*://**", lambda route: route.abort())
+    page.goto((tmp_path / "plain.html").as_uri())
+    canvas = page.locator("canvas").first
+    canvas.wait_for()
+    page.wait_for_timeout(300)
+    find = """() => { const all = [...Bokeh.documents[0]._all_models.values()]
+        const mapper = all.find((m) => m.type === 'LinearColorMapper')
+        return [mapper.low, mapper.high] }"""
+    low, high = page.evaluate(find)
+    corner = canvas.bounding_box()
+    x, y = corner["x"] + 140, corner["y"] + 140
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 60, y, steps=5)
+    page.mouse.up()
+    after = page.evaluate(find)
+    assert after[1] - after[0] > 1.1 * (high - low)
+    page.mouse.move(x + 20, y + 20)
+    tip = page.locator(".bk-Tooltip").first
+    tip.get_by_text("value").wait_for()
+    text = tip.evaluate("e => e.shadowRoot.textContent")
+    row, column = (int(k) for k in re.search(r"index:\s*0, (\d+), (\d+)", text).groups())
+    assert f"value:{image.values[3, row, column]}" in text.replace(" ", "")
+    position = [float(mm) for mm in re.search(r"mm:\s*([-\d., ]+)", text)[1].split(",")]
+    np.testing.assert_allclose(position, [column - 10, 2 * row - 20, 39], atol=1.05)
+    page.close()
 
 
 def test_hostile_text_stays_text(chromium):
