@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.write import Segment, to_dicom, to_dicom_seg
     from imagedata_xr.formats.itk import from_sitk, to_itk
     from imagedata_xr.formats.mat import to_mat
-    from imagedata_xr.formats.nifti import to_nifti
+    from imagedata_xr.formats.nifti import from_nibabel, to_nifti
     from imagedata_xr.inventory import list_formats
     from imagedata_xr.pictures import to_image
     from imagedata_xr.viewer import get_roi, view
@@ -53,6 +53,7 @@ __all__ = [
     "deidentify_files",
     "errors",
     "from_array",
+    "from_nibabel",
     "from_sitk",
     "get_roi",
     "list_formats",
@@ -74,6 +75,7 @@ _LAZY = {
     "deidentify": "imagedata_xr.formats.dicom.deidentify",
     "deidentify_files": "imagedata_xr.formats.dicom.deidentify",
     "from_array": "imagedata_xr.construct",
+    "from_nibabel": "imagedata_xr.formats.nifti",
     "from_sitk": "imagedata_xr.formats.itk",
     "get_roi": "imagedata_xr.viewer",
     "Segment": "imagedata_xr.formats.dicom.write",

@@ -251,6 +251,12 @@ class Med:
 
         return to_sitk(self._image)
 
+    def to_nibabel(self, **options: Any) -> Any:
+        """Return a ``nibabel.Nifti1Image``; see `imagedata_xr.formats.nifti.to_nibabel`."""
+        from imagedata_xr.formats.nifti import to_nibabel
+
+        return to_nibabel(self._image, **options)
+
     def to_numpy_affine(
         self, *, space: Space = "LPS"
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from typing import ClassVar
 
 import numpy as np
@@ -85,13 +86,11 @@ class TestPair(Nibabel):
 
     SUFFIX = ".img"
     KIND = nib.Nifti1Pair
-    PHANTOM = Phantom(axes={"te": [0, 1, 2]}, orientation="oblique")
+    PHANTOM = Phantom(axes={"te": [4.9, 9.8, 14.7]}, orientation="oblique")
 
     def dataset(self, folder, **options):
-        # NIfTI cannot store what echoes they are: their numbers are the truth here
-        found = super().dataset(folder, dims="te", **options)
-        found.te.attrs["units"] = "ms"
-        return found
+        # NIfTI cannot store what echoes they are
+        return super().dataset(folder, dims={"te": [4.9, 9.8, 14.7]}, **options)
 
     def test_one_variable(self, tmp_path):
         """The engine is asked for the names of the axes."""
@@ -191,6 +190,23 @@ def test_singular_matrix_names_the_way_out(tmp_path):
         opened(path)
 
 
+def test_a_broken_sform_beside_a_good_qform(tmp_path):
+    """Some tools set the code of an sform that they leave empty: the qform is taken, and said so."""
+    affine = np.diag([2.0, 3, 4, 1])
+    img = nib.Nifti1Image(np.zeros((3, 4, 5), "i2"), affine)
+    img.set_qform(affine, code=1)
+    nib.save(img, tmp_path / "a.nii")
+    data = bytearray((tmp_path / "a.nii").read_bytes())
+    data[280:328] = bytes(48)
+    (tmp_path / "a.nii").write_bytes(data)
+    with pytest.warns(DataWarning, match="the qform is taken"):
+        da = opened(tmp_path / "a.nii")
+    assert da.encoding["nifti"]["form"] == "qform"
+    np.testing.assert_allclose(da.med.spacing, (4, 3, 2), rtol=1e-6)
+    with pytest.raises(GeometryError, match="form='qform' or 'none'"):
+        opened(tmp_path / "a.nii", form="sform")
+
+
 def test_units_of_length(tmp_path):
     """Micrometres are micrometres."""
     da = opened(saved(tmp_path / "a.nii", np.zeros((3, 4, 5), "i2"), xyzt_units=3))
@@ -286,8 +302,15 @@ def test_a_label_is_never_guessed(tmp_path):
     """Without a unit of time, a step in the header is no time."""
     path = saved(tmp_path / "a.nii", np.zeros((3, 4, 5, 2), "i2"), xyzt_units=2)
     assert opened(path).dims[0] == "volume"
-    assert opened(path, dims=("te",)).dims[0] == "te"
-    for wrong in (("te", "ti"), ("slice",), ()):
+    with pytest.warns(DataWarning, match="values along 'te'"):
+        assert opened(path, dims=("te",)).dims[0] == "te"
+    named = opened(path, dims={"te": [4.9, 9.8]})
+    assert named.te.values.tolist() == [4.9, 9.8]
+    assert named.te.attrs["units"] == "ms"
+    (tmp_path / "a.json").write_text('{"EchoTime": [0.0049, 0.0098]}')
+    xr.testing.assert_identical(opened(path, dims="te").te, named.te)
+    wrong_values = {"te": [1]}, {"te": [1, 1]}, {"te": [1, np.nan]}, {"te": ["a", None]}
+    for wrong in (("te", "ti"), ("slice",), (), *wrong_values):
         with pytest.raises(OptionError):
             opened(path, dims=wrong)
 
@@ -303,13 +326,40 @@ def test_units_of_time(tmp_path, code, factor):
     np.testing.assert_allclose(opened(path).time.values, np.arange(3) * 2.1 * factor, rtol=1e-9)
 
 
+@pytest.mark.parametrize("packed", ["", ".gz"])
+@pytest.mark.parametrize("lead", [("te",), ("ti", "time"), ("b",), ("coil", "fa"), ("volume",)])
+def test_own_files_keep_the_names_of_axes_without_the_sidecar(tmp_path, lead, packed):
+    """Echoes are not read as times because the header has a repetition time."""
+    da = image(PLANES["oblique"], {name: [1.0, 3.0, 4.0] for name in lead})
+    da.attrs["RepetitionTime"] = 2000.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        back = opened(to_nifti(da, tmp_path / f"a.nii{packed}", sidecar=False))
+    assert set(back.dims) == set(da.dims)
+    turned = back.transpose(*da.dims).sel({n: da[n].values for n in ("slice", "row", "column")})
+    np.testing.assert_array_equal(turned.values, da.values)
+    assert "intent_name" not in back.attrs
+
+
+def test_names_of_another_programs_file_are_its_own(tmp_path):
+    """An intent name is an attribute unless our writer wrote the file, and a step is needed for time."""
+    path = saved(tmp_path / "a.nii", np.zeros((3, 4, 5, 2), "i2"), intent_name=b"te")
+    assert opened(path).dims[0] == "volume"
+    assert opened(path).attrs["intent_name"] == "te"
+    long = image(lead={"a_very_long_name_of_an_axis": [1, 2]})
+    with pytest.warns(DataWarning, match="a_very_long_name"):
+        to_nifti(long, tmp_path / "b.nii", sidecar=False)
+    assert opened(tmp_path / "b.nii").dims[0] == "volume"
+
+
 def test_seven_axes(tmp_path):
     """Axes behind the fourth are numbered, those of length 1 left out; vectors are called so."""
     values = np.arange(3 * 4 * 5 * 2 * 3 * 2, dtype="i2").reshape(3, 4, 5, 1, 2, 3, 2)
     da = opened(saved(tmp_path / "a.nii", values))
     assert da.dims == ("axis7", "axis6", "axis5", "slice", "row", "column")
     np.testing.assert_array_equal(da.values, values[:, :, :, 0].T)
-    named = opened(tmp_path / "a.nii", dims=("te", "time", "coil"))
+    axes = {"te": [5, 10], "time": [0, 1, 2], "coil": None}
+    named = opened(tmp_path / "a.nii", dims=axes)
     assert named.dims == ("time", "te", "coil", "slice", "row", "column")
     np.testing.assert_array_equal(named[1, 0, 1].values, values[:, :, :, 0, 0, 1, 1].T)
     path = saved(tmp_path / "v.nii", values[:, :, :, :, :, 0, 0], intent_code=1007)

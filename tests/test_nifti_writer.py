@@ -125,6 +125,48 @@ def test_one_slice_without_a_thickness_is_refused(tmp_path):
     assert "resample" not in str(caught.value)
 
 
+@pytest.mark.parametrize("chunks", [None, {"time": 1, "slice": 2}])
+def test_uneven_slices_on_request_without_a_place(tmp_path, chunks):
+    """force=True writes all voxels in their order with the mean step, and nobody finds a place there."""
+    da = image(PLANES["oblique"], {"time": [0, 2.5]}, shape=(6, 5, 6)).isel(slice=[0, 1, 3, 4, 5])
+    with pytest.warns(DataWarning, match=r"no place.*slice"):
+        path = to_nifti(da.chunk(chunks) if chunks else da, tmp_path / "a.nii", force=True)
+    img = nib.load(path)
+    assert (int(img.header["sform_code"]), int(img.header["qform_code"])) == (0, 0)
+    np.testing.assert_array_equal(np.asarray(img.dataobj), da.transpose(*da.dims[::-1]).values)
+    np.testing.assert_allclose(img.header.get_zooms()[:3], (1.25, 2.0, 3.5 * 5 / 4), rtol=1e-6)
+    back = xr.open_dataarray(path, engine="nifti")
+    np.testing.assert_array_equal(back.values, da.values)
+    assert back.time.values.tolist() == [0, 2.5]
+    assert not any("direction" in back[name].attrs for name in ("slice", "row", "column"))
+    read = pytest.importorskip("SimpleITK").ReadImage(str(path))
+    assert read.GetSize() == (6, 5, 5, 2)
+
+
+def test_pictures_on_request(tmp_path):
+    """An image with rows and columns only, and one read without a place, come back as they were."""
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 99, (2, 5, 6))
+    da = xr.DataArray(values, dims=("time", "row", "column"), coords={"time": [0.0, 2.5]})
+    with pytest.warns(DataWarning, match="no place"):
+        path = to_nifti(da, tmp_path / "a.nii", force=True)
+    back = xr.open_dataarray(path, engine="nifti")
+    np.testing.assert_array_equal(back.squeeze("slice").values, da.values)
+    with pytest.warns(DataWarning, match="no place"):
+        again = to_nifti(back, tmp_path / "b.nii", force=True)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_directions_without_a_place_are_left_out(tmp_path):
+    """Gradients have directions in the patient: a file without a place has none."""
+    da = dwi().isel(slice=[0, 1, 3])
+    with pytest.warns(DataWarning) as caught:
+        to_nifti(da, tmp_path / "a.nii", force=True)
+    assert any("no .bvec" in str(one.message) for one in caught)
+    assert (tmp_path / "a.bval").exists()
+    assert not (tmp_path / "a.bvec").exists()
+
+
 def test_no_geometry_is_refused(tmp_path):
     """Positions are never invented: not after a projection, not for bare arrays."""
     with pytest.raises(GeometryError, match="no coordinate 'slice'"):

@@ -90,9 +90,37 @@ def test_targets_that_cannot_be(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(WriteError, match=r"a\.nii could not be written: .*No space"):
-        to_nifti(image(), tmp_path / "a.nii")
+    with pytest.raises(WriteError, match=r"a\.json could not be written: .*No space"):
+        to_nifti(image(), tmp_path / "a.nii", overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["b.nii"]
+
+
+def test_a_file_written_by_somebody_else_in_the_meantime_is_kept(tmp_path):
+    """What appears under the name while the voxels are computed is not replaced unasked."""
+    path = tmp_path / "a.nii"
+
+    da, recorder = lazy(image())
+    read = recorder.read
+
+    def late(key):
+        path.write_text("theirs")
+        return read(key)
+
+    recorder.read = late
+    with pytest.raises(WriteError, match="overwrite=True"):
+        to_nifti(da, path)
+    assert path.read_text() == "theirs"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.nii"]
+
+
+def test_a_link_stays_a_link(tmp_path):
+    """The file behind a symbolic link is replaced, not the link."""
+    (tmp_path / "disk").mkdir()
+    path = to_nifti(image(), tmp_path / "disk" / "a.nii", sidecar=False)
+    (tmp_path / "b.nii").symlink_to(path)
+    to_nifti(image() + 1, tmp_path / "b.nii", sidecar=False, overwrite=True)
+    assert (tmp_path / "b.nii").is_symlink()
+    check_by_world(path, image() + 1)
 
 
 def test_empty_arrays_are_refused(tmp_path):

@@ -1,10 +1,10 @@
 """
 What the axes of a NIfTI file behind the third are.
 
-In this order: ``dims=`` of the caller, the names our writer stored, b-values beside the file, time
-where ``xyzt_units`` says so, and else ``volume`` (axis 4), ``vector`` (axis 5 of vectors and
-matrices, by ``intent_code``) or ``axis5`` to ``axis7``. A label is never guessed: without a unit of
-time, ``pixdim[4]`` says nothing.
+In this order: ``dims=`` of the caller, the names our writer stored (beside the file, else in
+``intent_name``), b-values beside the file, time where ``xyzt_units`` says so, and else ``volume``
+(axis 4), ``vector`` (axis 5 of vectors and matrices, by ``intent_code``) or ``axis5`` to ``axis7``.
+A label is never guessed: without a unit of time, ``pixdim[4]`` says nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 
 from imagedata_xr.dataset import Labels
 from imagedata_xr.errors import DataWarning, OptionError
-from imagedata_xr.schema import RGB, SPATIAL, TIME, UNITS, UNITS_OF, VOLUME, B
+from imagedata_xr.formats.nifti.sidecar import COORDINATES
+from imagedata_xr.schema import ACQUISITION, RGB, SPATIAL, TIME, UNITS, UNITS_OF, VOLUME, B
 from imagedata_xr.stored import KEY
 
 if TYPE_CHECKING:
@@ -25,11 +26,38 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.nifti.beside import Beside
     from imagedata_xr.formats.nifti.header import NiftiHeader
 
-__all__ = ["axis_labels", "axis_names"]
+__all__ = ["axis_labels", "axis_names", "names_text", "own_names"]
 
 # NIFTI_INTENT_GENMATRIX, SYMMATRIX, DISPVECT and VECTOR
 VECTORS: Final = (1004, 1005, 1006, 1007)
 VECTOR: Final = "vector"
+# What our writer says in every file.
+OWN: Final = "imagedata_xr"
+LONGEST_NAME: Final = 15
+
+
+def names_text(names: Sequence[str]) -> str:
+    """
+    Return the names of the axes behind the third for ``intent_name``, empty where they are too long.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Axis 4 first.
+    """
+    text = ",".join(names)
+    plain = all(name.isidentifier() and name.isascii() for name in names)
+    return text if plain and len(text) <= LONGEST_NAME else ""
+
+
+def own_names(header: NiftiHeader) -> list[str] | None:
+    """Return the names that our writer put into ``intent_name``, axis 4 first, else None."""
+    names = header.text("intent_name").split(",")
+    # Other programs put their own name there when they change a file.
+    if header.text("descrip") != OWN or len(names) != len(header.shape) - len(SPATIAL):
+        return None
+    good = all(name.isidentifier() for name in names) and not {*SPATIAL, RGB} & set(names)
+    return names if good and len(set(names)) == len(names) else None
 
 
 def axis_names(
@@ -57,7 +85,7 @@ def axis_names(
     sizes = header.shape[3:]
     if dims is not None:
         return _named(sizes, tuple(dims), name)
-    stored = _stored(beside, len(sizes), name)
+    stored = _stored(beside, len(sizes), name) or own_names(header)
     if stored is not None:
         return dict(zip(stored, sizes, strict=True))
     names: list[str] = [_fourth(header, beside), "axis5", "axis6", "axis7"]
@@ -114,7 +142,7 @@ def axis_labels(
     stored: Mapping[str, tuple[tuple[str, ...], Any, dict[str, Any]]],
 ) -> dict[str, Labels]:
     """
-    Return the values along each axis: as stored beside the file, times from ``pixdim[4]``, counts.
+    Return the values along each axis: as stored beside the file, times from ``pixdim[4]``, numbers.
 
     Parameters
     ----------
@@ -123,25 +151,53 @@ def axis_labels(
     header : NiftiHeader
     beside : Beside
     stored : mapping
-        Coordinates that our writer stored.
+        Coordinates that our writer or the caller gave.
+
+    Warns
+    -----
+    DataWarning
+        The values of a physical axis are not known, and it is numbered.
     """
     fourth = next(iter(axes), None)
     found = {}
     for name, size in axes.items():
         units = {UNITS: UNITS_OF[name]} if name in UNITS_OF else {}
         dims, values, attrs = stored.get(name, ((), None, {}))
+        known = None
         if dims == (name,):
-            found[name] = Labels(values, attrs, {"source": KEY})
+            known = Labels(values, attrs, {"source": KEY})
         elif name == B and beside.b is not None and beside.b.size == size:
-            found[name] = Labels(beside.b, units, {"source": ".bval"})
+            known = Labels(beside.b, units, {"source": ".bval"})
         elif name == TIME and name == fourth:
-            found[name] = _times(size, header, beside, units)
-        else:
-            found[name] = Labels(np.arange(size))
+            known = _times(size, header, beside, units)
+        elif name in COORDINATES:
+            known = _of_json(name, size, beside, units)
+        if known is None and name in ACQUISITION and size > 1:
+            warnings.warn(
+                f"nothing says the values along {name!r}, it is numbered: give them, "
+                f"dims={{{name!r}: [...]}}",
+                DataWarning,
+                stacklevel=2,
+            )
+        found[name] = known or Labels(np.arange(size))
     return found
 
 
-def _times(size: int, header: NiftiHeader, beside: Beside, units: dict[str, str]) -> Labels:
+def _of_json(name: str, size: int, beside: Beside, units: dict[str, str]) -> Labels | None:
+    """Return a list of the ``.json`` that has one distinct number for each place of the axis."""
+    key, factor = COORDINATES[name]
+    listed = beside.json.get(key)
+    if not isinstance(listed, list) or len(listed) != size:
+        return None
+    try:
+        values = np.round(np.array(listed, dtype=np.float64) / factor, 6)
+    except (TypeError, ValueError):
+        return None
+    distinct = np.isfinite(values).all() and np.unique(values).size == size
+    return Labels(values, units, {"source": key}) if distinct else None
+
+
+def _times(size: int, header: NiftiHeader, beside: Beside, units: dict[str, str]) -> Labels | None:
     uneven = beside.json.get("VolumeTiming")
     if isinstance(uneven, list) and len(uneven) == size:
         try:
@@ -150,7 +206,7 @@ def _times(size: int, header: NiftiHeader, beside: Beside, units: dict[str, str]
             warnings.warn("VolumeTiming is no list of numbers: left out", DataWarning, stacklevel=2)
     step = header.pixdim[4]
     if not (header.seconds and np.isfinite(step) and step > 0):
-        return Labels(np.arange(size))
+        return None
     # A float32 header has seven digits: 2.1 s is not 2.0999999 s.
     exact = (
         float(np.format_float_positional(np.float32(step))) if np.float32(step) == step else step

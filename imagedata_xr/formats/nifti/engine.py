@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from xarray.backends import BackendEntrypoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import xarray as xr
+    from numpy.typing import ArrayLike
 
 __all__ = ["NiftiEntrypoint"]
 
@@ -25,7 +26,7 @@ class NiftiEntrypoint(BackendEntrypoint):
         *,
         drop_variables: str | Iterable[str] | None = None,
         mask_and_scale: bool | None = None,
-        dims: str | Sequence[str] | None = None,
+        dims: str | Sequence[str] | Mapping[str, ArrayLike | None] | None = None,
         form: Literal["sform", "qform", "none"] | None = None,
         sidecar: bool = True,
         rescale: bool = True,
@@ -35,7 +36,8 @@ class NiftiEntrypoint(BackendEntrypoint):
 
         Column, row and slice are the axes i, j and k of the file; nothing is resampled or turned
         round. The matrix is that of the sform if it has a code, else of the qform; an image with
-        neither has positions in mm without a direction in the patient.
+        neither has positions in mm without a direction in the patient. Where both are there and
+        disagree, a warning says so; ``image.encoding["nifti"]["form"]`` says which was taken.
 
         Axis 4 is ``b`` where a ``.bval`` file has distinct values (``volume`` where they repeat,
         with coordinates ``b`` and ``bvec_x``, ``bvec_y``, ``bvec_z`` in patient LPS), ``time`` in
@@ -49,8 +51,9 @@ class NiftiEntrypoint(BackendEntrypoint):
             Variables and coordinates to leave out.
         mask_and_scale : bool, optional
             xarray's word for `rescale`; False gives stored values.
-        dims : str or sequence of str, optional
-            Names of the axes behind the third, axis 4 first, e.g. ``("te",)``.
+        dims : str, sequence of str or mapping, optional
+            Names of the axes behind the third, axis 4 first, e.g. ``("te",)``; or with the values
+            along them, in the units of the data model: ``{"te": [4.9, 9.8]}`` for ms.
         form : {"sform", "qform", "none"}, optional
             Where the voxels lie; by default the better one.
         sidecar : bool

@@ -43,7 +43,7 @@ def gradient_files(da: xr.DataArray, layout: Layout) -> dict[str, str]:
     Warns
     -----
     DataWarning
-        Where a b-value is not known, so that no file can be written.
+        Where a b-value is not known, or directions have no place to refer to.
     """
     b = _per_volume(da, B, layout)
     if b is None:
@@ -56,6 +56,15 @@ def gradient_files(da: xr.DataArray, layout: Layout) -> dict[str, str]:
             stacklevel=3,
         )
         return {}
+    if not layout.is_placed:
+        if any(name in da.coords for name in BVEC):
+            warnings.warn(
+                "directions of gradients mean nothing without a place in the patient: no .bvec "
+                "file is written",
+                DataWarning,
+                stacklevel=3,
+            )
+        return {".bval": _line(b)}
     parts = [_per_volume(da, name, layout) for name in BVEC]
     vectors = np.zeros((b.size, 3))
     known = [part for part in parts if part is not None]

@@ -17,7 +17,7 @@ from imagedata_xr.errors import FormatError
 if TYPE_CHECKING:
     from imagedata_xr.frames import Source
 
-__all__ = ["LARGEST_RATIO", "MAGIC", "Gunzipped"]
+__all__ = ["LARGEST_RATIO", "Gunzipped", "opened"]
 
 MAGIC: Final = b"\x1f\x8b"
 # Deflate packs at most 258 bytes into two bits.
@@ -102,3 +102,8 @@ class Gunzipped:
         with self._lock:
             if at - self._marks[-1][0] >= MARK_EVERY and not inflater.eof:
                 self._marks.append((at, there, inflater.copy()))
+
+
+def opened(source: Source) -> Source | Gunzipped:
+    """Return the source, or its inflated bytes where it is a gzip file."""
+    return Gunzipped(source) if source.read(0, len(MAGIC)) == MAGIC else source

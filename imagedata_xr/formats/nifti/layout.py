@@ -8,24 +8,27 @@ coordinates has a negative determinant ("radiological" storage) for every image.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from imagedata_xr.errors import GeometryError, WriteError
+from imagedata_xr.errors import DataWarning, GeometryError, WriteError
 from imagedata_xr.geometry import POSITION_TOLERANCE, lps_ras_affine
 from imagedata_xr.index import grid_of
 from imagedata_xr.schema import (
     COLUMN,
     DIRECTION,
+    MM,
     RGB,
     ROW,
     SLICE,
     SPACING,
     SPATIAL,
     TIME,
+    UNITS,
     VOLUME,
     B,
 )
@@ -52,21 +55,27 @@ class Layout:
     shape : tuple of int
         Sizes in C order: those of `acquisition`, then slice, row and column.
     affine : ndarray of float, shape (4, 4)
-        Takes voxel indices (i, j, k, 1) to RAS mm.
+        Takes voxel indices (i, j, k, 1) to RAS mm; without a place, a diagonal of voxel sizes.
     reversed_slices : bool
-        Whether k runs against the slice index of the array. Rows are always reversed.
+        Whether k runs against the slice index of the array.
+    reversed_rows : bool
+        Whether j runs against the row index: of every image that has a place.
     is_sheared : bool
         Whether the axes are not orthogonal (gantry tilt), so that no quaternion describes them.
     is_rgb : bool
         Whether every voxel is a colour.
+    is_placed : bool
+        Whether the place of the voxels in the patient is written.
     """
 
     acquisition: tuple[str, ...]
     shape: tuple[int, ...]
     affine: NDArray[np.float64]
     reversed_slices: bool
+    reversed_rows: bool
     is_sheared: bool
     is_rgb: bool
+    is_placed: bool = True
 
     @property
     def nifti_dims(self) -> tuple[str, ...]:
@@ -81,7 +90,8 @@ class Layout:
     @property
     def reversed_dims(self) -> tuple[str, ...]:
         """Dimensions along which the file runs against the array."""
-        return (SLICE, ROW) if self.reversed_slices else (ROW,)
+        turned = {SLICE: self.reversed_slices, ROW: self.reversed_rows}
+        return tuple(name for name, is_turned in turned.items() if is_turned)
 
     @property
     def zooms(self) -> tuple[float, ...]:
@@ -89,7 +99,7 @@ class Layout:
         return tuple(np.linalg.norm(self.affine[:3, :3], axis=0).tolist())
 
 
-def layout_of(da: xr.DataArray) -> Layout:
+def layout_of(da: xr.DataArray, *, force: bool = False) -> Layout:
     """
     Return the axes of the file for an image.
 
@@ -101,6 +111,9 @@ def layout_of(da: xr.DataArray) -> Layout:
     da : xarray.DataArray
         Dimensions in any order. A spatial dimension may be missing where its coordinate is
         still there as a scalar (``isel(slice=3)``).
+    force : bool
+        Leave the place out where NIfTI has none for the voxels. Their order is that of the
+        array then.
 
     Raises
     ------
@@ -109,10 +122,21 @@ def layout_of(da: xr.DataArray) -> Layout:
     WriteError
         Where it has more than seven axes, an axis without voxels or an axis that has no place
         in a NIfTI file.
+
+    Warns
+    -----
+    DataWarning
+        With `force`, where the place is left out.
     """
     others = tuple(str(d) for d in da.dims if d not in (*SPATIAL, RGB))
     _check_axes(da, others)
-    affine = _affine(da)
+    try:
+        affine = _affine(da)
+    except GeometryError as error:
+        if not force:
+            raise
+        warnings.warn(f"no place in the patient is written: {error}", DataWarning, stacklevel=3)
+        return _without_place(da, others)
     slices, rows = affine[:, 0], affine[:, 1]
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     sizes = {str(name): size for name, size in da.sizes.items()}
@@ -127,9 +151,36 @@ def layout_of(da: xr.DataArray) -> Layout:
         shape=tuple(sizes[name] for name in order) + spatial,
         affine=np.asarray(lps_ras_affine(np.column_stack([*columns, corner])), dtype=np.float64),
         reversed_slices=turned,
+        reversed_rows=True,
         is_sheared=_is_sheared(directions, spatial, affine),
         is_rgb=RGB in da.dims,
     )
+
+
+def _without_place(da: xr.DataArray, others: tuple[str, ...]) -> Layout:
+    order = _acquisition_order(others)
+    sizes = {str(name): size for name, size in da.sizes.items()}
+    zooms = [_voxel_size(da, name) for name in SPATIAL[::-1]]
+    return Layout(
+        acquisition=order,
+        shape=tuple(sizes.get(name, 1) for name in (*order, *SPATIAL)),
+        affine=np.diag([*zooms, 1.0]),
+        reversed_slices=False,
+        reversed_rows=False,
+        is_sheared=False,
+        is_rgb=RGB in da.dims,
+        is_placed=False,
+    )
+
+
+def _voxel_size(da: xr.DataArray, name: str) -> float:
+    """Return the mean step of an axis in mm, 0 where nothing is known."""
+    if name not in da.coords or da.coords[name].attrs.get(UNITS) != MM:
+        return 0.0
+    values = np.atleast_1d(da.coords[name].values).astype(np.float64)
+    if values.size > 1 and np.isfinite(values).all():
+        return float(np.ptp(values)) / (values.size - 1)
+    return float(da.coords[name].attrs.get(SPACING, 0.0))
 
 
 def _check_axes(da: xr.DataArray, others: tuple[str, ...]) -> None:
@@ -155,7 +206,8 @@ def _affine(da: xr.DataArray) -> NDArray[np.float64]:
     if not any(DIRECTION in da.coords[name].attrs for name in SPATIAL if name in da.coords):
         raise GeometryError(
             "no coordinate has a direction in the patient (ultrasound and projection images have "
-            "none), so a NIfTI file has no place for the voxels"
+            "none), so a NIfTI file has no place for the voxels: take the coordinates from an "
+            "image on the same grid, or pass force=True to write the voxels without a place"
         )
     grid = grid_of(da)
     try:
@@ -167,8 +219,8 @@ def _affine(da: xr.DataArray) -> NDArray[np.float64]:
                     f"{error}. Say it: da[{name!r}].attrs[{SPACING!r}] = 5.0, for 5 mm"
                 ) from error
         raise GeometryError(
-            f"{error}. NIfTI describes only evenly spaced voxels: resample first, da.med.resample(), or "
-            "write a regular part (isel)"
+            f"{error}. NIfTI describes only evenly spaced voxels: resample first, da.med.resample(), "
+            "write a regular part (isel), or pass force=True to write the voxels without a place"
         ) from error
 
 

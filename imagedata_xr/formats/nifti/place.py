@@ -104,7 +104,7 @@ def grid_of_header(header: NiftiHeader, form: str | None, name: str) -> tuple[Gr
     Warns
     -----
     DataWarning
-        Both forms are there and put the image in different places.
+        Both forms are there, and put the image in different places or only the second is right.
     """
     if form not in (None, *FORMS):
         raise OptionError(f"form={form!r}: give one of {', '.join(map(repr, FORMS))}")
@@ -117,7 +117,18 @@ def grid_of_header(header: NiftiHeader, form: str | None, name: str) -> tuple[Gr
     if not there:
         return None, "none"
     taken = form or there[0]
-    grid = _grid(header, taken, name)
+    try:
+        grid = _grid(header, taken, name)
+    except GeometryError as error:
+        if form is not None or len(there) == 1:
+            raise
+        grid, taken = _grid(header, there[1], name), there[1]
+        warnings.warn(
+            f"{name}: {there[0]}: {error.__cause__}: the {taken} is taken",
+            DataWarning,
+            stacklevel=2,
+        )
+        return grid, taken
     if form is None and len(there) > 1:
         _compare(header, codes, name)
     return grid, taken

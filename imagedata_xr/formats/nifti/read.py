@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,14 +16,14 @@ import xarray as xr
 from imagedata_xr import schema
 from imagedata_xr.dataset import Image, Labels, build, canonical_order
 from imagedata_xr.errors import DataWarning, FormatError, OptionError, SourceNotFoundError
-from imagedata_xr.formats.nifti.axes import axis_labels, axis_names
+from imagedata_xr.formats.nifti.axes import OWN, axis_labels, axis_names, own_names
 from imagedata_xr.formats.nifti.beside import (
     Beside,
     attributes,
     in_patient,
     read_beside,
 )
-from imagedata_xr.formats.nifti.gunzip import MAGIC, Gunzipped
+from imagedata_xr.formats.nifti.gunzip import Gunzipped, opened
 from imagedata_xr.formats.nifti.header import LONGEST, parse_header
 from imagedata_xr.formats.nifti.place import affine_of, grid_of_header
 from imagedata_xr.formats.nifti.volumes import VoxelArray
@@ -31,25 +32,25 @@ from imagedata_xr.sources import LocalFile, find_sources
 from imagedata_xr.stored import KEY, coordinates
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import ArrayLike
 
     from imagedata_xr.formats.nifti.header import NiftiHeader
     from imagedata_xr.frames import Source
     from imagedata_xr.geometry import Grid
 
-__all__ = ["Options", "open_image"]
+__all__ = ["Options", "dataset_of", "open_image"]
 
 PAIR: Final = {".img": ".hdr", ".hdr": ".img"}
 ENCODING: Final = "nifti"
-# What our writer says in every file.
-OWN: Final = "imagedata_xr"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the user says; see `NiftiEntrypoint.open_dataset`."""
 
-    dims: Sequence[str] | None = None
+    dims: Sequence[str] | Mapping[str, ArrayLike | None] | None = None
     form: str | None = None
     sidecar: bool = True
     rescale: bool = True
@@ -70,20 +71,29 @@ def open_image(filename_or_obj: Any, options: Options) -> xr.Dataset:
         The file is no NIfTI file, is damaged, or an option means nothing to it.
     """
     source, voxels = _files(filename_or_obj)
-    content = _opened(source)
+    content = opened(source)
     header = parse_header(content.read(0, LONGEST), source.name)
     if header.single:
         data = content
     elif voxels is None:
         raise FormatError(f"{source.name}: the voxels are in another file (.img): give its path")
     else:
-        data = _opened(voxels)
+        data = opened(voxels)
     _check_length(data, header)
     volumes = math.prod(header.shape[3:])
     # Files beside remote ones would each cost a request.
     local = options.sidecar and isinstance(source, LocalFile)
     beside = read_beside(source.name, volumes) if local else Beside()
-    return _dataset(data, header, beside, options)
+
+    def voxels_of(header: NiftiHeader, order: tuple[int, ...]) -> Any:
+        return lazily(VoxelArray(data, header, order, rescale=options.rescale))
+
+    dataset = dataset_of(header, beside, options, name=data.name, voxels_of=voxels_of)
+    if isinstance(data, Gunzipped):
+        # A slice costs inflating what stands before it: volumes are read whole.
+        for variable in dataset.variables.values():
+            variable.encoding.get("preferred_chunks", {}).pop(schema.SLICE, None)
+    return dataset
 
 
 def _files(given: Any) -> tuple[Source, Source | None]:
@@ -117,11 +127,7 @@ def _is_half(source: Source) -> bool:
     """Whether a local file has the header of a pair."""
     if not isinstance(source, LocalFile):
         return False
-    return not parse_header(_opened(source).read(0, LONGEST), source.name).single
-
-
-def _opened(source: Source) -> Source | Gunzipped:
-    return Gunzipped(source) if source.read(0, len(MAGIC)) == MAGIC else source
+    return not parse_header(opened(source).read(0, LONGEST), source.name).single
 
 
 def _check_length(data: Source | Gunzipped, header: NiftiHeader) -> None:
@@ -135,18 +141,36 @@ def _check_length(data: Source | Gunzipped, header: NiftiHeader) -> None:
         )
 
 
-def _dataset(
-    data: Source | Gunzipped, header: NiftiHeader, beside: Beside, options: Options
+def dataset_of(
+    header: NiftiHeader,
+    beside: Beside,
+    options: Options,
+    *,
+    name: str,
+    voxels_of: Callable[[NiftiHeader, tuple[int, ...]], Any],
 ) -> xr.Dataset:
-    name = data.name
-    axes = axis_names(header, beside, options.dims, name)
+    """
+    Return the Dataset of an image.
+
+    Parameters
+    ----------
+    header : NiftiHeader
+    beside : Beside
+    options : Options
+    name : str
+        Of the file, for messages.
+    voxels_of : callable
+        Takes the header without unnamed axes of length 1, and which axis in C order (the last of
+        the file first) each axis of the image is; returns the array.
+    """
+    axes = axis_names(header, beside, None if options.dims is None else tuple(options.dims), name)
     sizes = {**axes, **dict(zip(schema.SPATIAL[::-1], header.shape[:3], strict=True))}
     private = beside.json.get(KEY)
     stored = coordinates(private.get("coords") if isinstance(private, dict) else None, sizes, name)
+    stored |= _given(options.dims, axes)
     grid, form = grid_of_header(header, options.form, name)
     names = canonical_order(tuple(axes)[::-1])
     labels = axis_labels(axes, header, beside, stored)
-    array = VoxelArray(data, _squeezed(header, axes), _order(names, axes), rescale=options.rescale)
     spacing = _spacing(header)
     dims = {n: labels[n] for n in names}
     if grid is None:
@@ -154,7 +178,7 @@ def _dataset(
     extra = _gradients(header, beside, grid, form, axes)
     extra |= {n: xr.Variable(*v) for n, v in stored.items() if n not in axes}
     image = Image(
-        lazily(array),
+        voxels_of(_squeezed(header, axes), _order(names, axes)),
         dims,
         grid,
         attrs=_attrs(header, beside, {*axes, *extra}),
@@ -164,14 +188,33 @@ def _dataset(
     )
     dataset = build(image)
     chunks = dataset.image.encoding["preferred_chunks"]
-    if isinstance(data, Gunzipped):
-        # A slice costs inflating what stands before it: volumes are read whole.
-        del chunks[schema.SLICE]
     for key, variable in extra.items():
         ordered = variable.transpose(*(d for d in dataset.image.dims if d in variable.dims))
         ordered.encoding["preferred_chunks"] = {d: chunks[d] for d in ordered.dims if d in chunks}
         dataset.coords[key] = ordered
     return dataset
+
+
+def _given(dims: Any, axes: Mapping[str, int]) -> dict[str, Any]:
+    """Return the values that the caller gave along the axes, as coordinates."""
+    found = {}
+    for name, values in dims.items() if isinstance(dims, Mapping) else ():
+        if values is None:
+            continue
+        array = np.asarray(values)
+        numbers = array.dtype.kind in "iuf"
+        if (
+            array.shape != (axes[name],)
+            or array.dtype.kind not in "iufU"
+            or np.unique(array).size < array.size
+            or (numbers and not np.isfinite(array).all())
+        ):
+            raise OptionError(
+                f"dims={{{name!r}: {values!r}}}: give {axes[name]} distinct numbers or names"
+            )
+        units = {schema.UNITS: schema.UNITS_OF[name]} if name in schema.UNITS_OF else {}
+        found[name] = ((name,), array.astype(np.float64) if units else array, units)
+    return found
 
 
 def _order(names: tuple[str, ...], axes: dict[str, int]) -> tuple[int, ...]:
@@ -230,7 +273,8 @@ def _attrs(header: NiftiHeader, beside: Beside, coords: set[str]) -> dict[str, A
     attrs = attributes(beside.json, sorted(coords))
     for field in ("descrip", "intent_name", "aux_file"):
         text = header.text(field)
-        if text and text != OWN:
+        named = field == "intent_name" and own_names(header) is not None
+        if text and text != OWN and not named:
             attrs.setdefault(field, text)
     return attrs
 

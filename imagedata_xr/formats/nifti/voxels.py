@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     DType: TypeAlias = np.dtype[Any]
 
-__all__ = ["Voxels", "target_dtype", "write_voxels"]
+__all__ = ["Voxels", "in_memory", "target_dtype", "write_voxels"]
 
 KEPT: Final = ("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8", "c8", "c16")
 ON_REQUEST: Final = (*KEPT, "i8", "u8")
@@ -134,7 +134,7 @@ def write_voxels(path: Path, voxels: Voxels, header: bytes, *, gzipped: bool) ->
                 for plane in volume:
                     file.write(np.ascontiguousarray(_converted(plane, voxels.dtype)).data)
         return
-    plain = path.with_name(f"{path.name}-plain") if gzipped else path
+    plain = path.with_stem(f"{path.stem}-plain") if gzipped else path
     try:
         plain.write_bytes(header)
         _store(plain, voxels, len(header))
@@ -143,6 +143,25 @@ def write_voxels(path: Path, voxels: Voxels, header: bytes, *, gzipped: bool) ->
     finally:
         if gzipped:
             plain.unlink(missing_ok=True)
+
+
+def in_memory(voxels: Voxels) -> NDArray[Any]:
+    """
+    Return the voxels as they would be in the file, in C order: that of the file reversed.
+
+    Raises
+    ------
+    WriteError
+        Where a value does not fit into the type of the file.
+    """
+    layout = voxels.layout
+    colour = (COLOURS,) if layout.is_rgb else ()
+    result = np.empty((*layout.shape, *colour), voxels.dtype)
+    lead = layout.shape[: len(layout.acquisition)]
+    volumes = _volumes(voxels.array.compute(), layout)
+    for index, volume in zip(np.ndindex(lead), volumes, strict=True):
+        result[index] = _converted(volume, voxels.dtype)
+    return result
 
 
 def _compress(source: Path, target: Path) -> None:
@@ -218,9 +237,9 @@ def _volumes(da: xr.DataArray, layout: Layout) -> Iterator[NDArray[Any]]:
 
 
 def _in_file_order(spatial: list[str], before: int, layout: Layout) -> tuple[Any, ...]:
-    """Return the index that reverses rows (and slices), and adds spatial axes of length 1."""
+    """Return the index that turns rows and slices as the file has them, and adds axes of length 1."""
     reverse = slice(None, None, -1)
-    turned = {SLICE: layout.reversed_slices, ROW: True, COLUMN: False}
+    turned = {SLICE: layout.reversed_slices, ROW: layout.reversed_rows, COLUMN: False}
     keys = [
         None if name not in spatial else reverse if turned[name] else slice(None)
         for name in SPATIAL

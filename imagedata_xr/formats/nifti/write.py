@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
 import warnings
-from io import BytesIO
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from imagedata_xr.errors import (
-    DataWarning,
-    ImagedataError,
-    MissingDependencyError,
-    OptionError,
-    WriteError,
-)
+from imagedata_xr.errors import DataWarning, OptionError, WriteError
+from imagedata_xr.formats.nifti.encode import header_bytes, nibabel_header, require_nibabel
 from imagedata_xr.formats.nifti.gradients import gradient_files
 from imagedata_xr.formats.nifti.layout import layout_of
 from imagedata_xr.formats.nifti.sidecar import sidecar_text
 from imagedata_xr.formats.nifti.timing import timing_of
 from imagedata_xr.formats.nifti.voxels import Voxels, target_dtype, write_voxels
+from imagedata_xr.schema import TIME, VOLUME, B
+from imagedata_xr.targets import complete_file
 
 if TYPE_CHECKING:
     import os
@@ -30,24 +24,23 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from imagedata_xr.formats.nifti.layout import Layout
+    from imagedata_xr.formats.nifti.timing import Timing
 
 __all__ = ["to_nifti"]
 
 PACKED: Final = ".nii.gz"
 PLAIN: Final = ".nii"
 BESIDE: Final = (".json", ".bval", ".bvec")
-NIFTI1_LONGEST: Final = 32767
-RGB24: Final = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
-SCANNER: Final = 1
 
 
-def to_nifti(
+def to_nifti(  # noqa: PLR0913 - each option is one thing a user may say
     da: xr.DataArray,
     path: str | os.PathLike[str],
     *,
     sidecar: bool | None = None,
     overwrite: bool = False,
     dtype: DTypeLike | None = None,
+    force: bool = False,
 ) -> Path:
     """
     Write an image to a NIfTI file.
@@ -60,6 +53,7 @@ def to_nifti(
     are orthogonal, and has code 0 otherwise (gantry tilt). Values are written as they are, never
     scaled. NIfTI-2 is written where an axis is longer than 32767.
 
+    Names of other axes stand in the sidecar and, where they are short, in ``intent_name``.
     Arrays with a ``b`` coordinate along an acquisition dimension get ``.bval`` and ``.bvec``
     files. Lazy and Dask arrays are written part by part. Files appear complete, the image last,
     or not at all.
@@ -80,6 +74,10 @@ def to_nifti(
         Type of the voxels; integers only where every value fits exactly. By default that of the
         array; bool becomes uint8, float16 float32, and 64-bit integers the smallest type that
         holds them.
+    force : bool
+        Write voxels that NIfTI has no place for (uneven slices, no direction in the patient)
+        in the order of the array, with qform and sform code 0: with their size, the mean step,
+        and without their place. A warning says why.
 
     Returns
     -------
@@ -100,28 +98,42 @@ def to_nifti(
     Warns
     -----
     DataWarning
-        Where uneven times or unknown b-values cannot be written.
+        Where uneven times, unknown b-values, values along an axis or, with `force`, the place
+        cannot be written.
     """
     target, stem = _split(path)
-    _require_nibabel()
-    layout = layout_of(da)
+    require_nibabel()
+    layout = layout_of(da, force=force)
     voxels = Voxels(da, layout, target_dtype(da, dtype, layout))
     timing = timing_of(da, layout)
     texts = gradient_files(da, layout)
     if sidecar is None or sidecar:
         texts[".json"] = sidecar_text(da, layout, timing)
-    elif timing.volumes:
+    else:
+        _say_what_is_lost(layout, timing, texts)
+    header = header_bytes(nibabel_header(layout, voxels.dtype, timing.step))
+    beside = {suffix: target.with_name(stem + suffix) for suffix in BESIDE}
+    _check_free(target, beside, overwrite=overwrite)
+    _write_all(target, beside, texts, (voxels, header), overwrite=overwrite)
+    return target
+
+
+def _say_what_is_lost(layout: Layout, timing: Timing, texts: dict[str, str]) -> None:
+    if timing.volumes:
         warnings.warn(
             "the volumes are not evenly spaced in time: without the sidecar only the median step "
             "is kept",
             DataWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    header = _header(layout, voxels.dtype, timing.step)
-    beside = {suffix: target.with_name(stem + suffix) for suffix in BESIDE}
-    _check_free(target, beside, overwrite=overwrite)
-    _write_all(target, beside, texts, (voxels, header))
-    return target
+    kept = {TIME, VOLUME, *((B,) if texts else ())}
+    lost = [name for name in layout.acquisition if name not in kept]
+    if lost:
+        warnings.warn(
+            f"the values along {', '.join(lost)} are in the sidecar alone, which is not written",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def _split(path: str | os.PathLike[str]) -> tuple[Path, str]:
@@ -133,51 +145,10 @@ def _split(path: str | os.PathLike[str]) -> tuple[Path, str]:
     raise OptionError(f"{target}: the name of a NIfTI file ends in .nii or .nii.gz")
 
 
-def _require_nibabel() -> Any:
-    try:
-        import nibabel as nib
-    except ImportError as error:
-        raise MissingDependencyError(
-            'NIfTI files need nibabel: pip install "imagedata_xr[nifti]"'
-        ) from error
-    return nib
-
-
-def _header(layout: Layout, dtype: np.dtype[Any], step: float | None) -> bytes:
-    """Return all bytes before the voxels."""
-    nib = _require_nibabel()
-    small = max(layout.nifti_shape) <= NIFTI1_LONGEST
-    header = nib.Nifti1Header(endianness="<") if small else nib.Nifti2Header(endianness="<")
-    header.set_data_dtype(RGB24 if layout.is_rgb else dtype)
-    header.set_data_shape(layout.nifti_shape)
-    others = [1.0] * len(layout.acquisition)
-    if others and step:
-        others[0] = step
-    header.set_zooms((*layout.zooms, *others))
-    header.set_xyzt_units("mm", "sec")
-    if layout.is_sheared:
-        header.set_qform(None, code=0)
-    else:
-        header.set_qform(layout.affine, code=SCANNER, strip_shears=True)
-    header.set_sform(layout.affine, code=SCANNER)
-    # The rotation of the quaternion is rounded; the voxel sizes are not.
-    header.set_zooms((*layout.zooms, *others))
-    header.set_slope_inter(1.0, 0.0)
-    header["descrip"] = b"imagedata_xr"
-    header.set_data_offset(header.sizeof_hdr + 4)
-    stream = BytesIO()
-    header.write_to(stream)
-    return stream.getvalue().ljust(header.sizeof_hdr + 4, b"\0")
-
-
 def _check_free(target: Path, beside: dict[str, Path], *, overwrite: bool) -> None:
-    if not target.parent.is_dir():
-        raise WriteError(f"{target}: there is no folder {target.parent}")
-    if target.is_dir():
-        raise WriteError(f"{target} is a folder")
     # A file left beside would be read as belonging to the new image.
     found = [p.name for p in (target, *beside.values()) if p.exists()]
-    if found and not overwrite:
+    if found and not overwrite and not target.is_dir():
         raise WriteError(
             f"{target.parent} has {', '.join(found)} already: pass overwrite=True to replace "
             "the image and the files beside it"
@@ -189,26 +160,32 @@ def _write_all(
     beside: dict[str, Path],
     texts: dict[str, str],
     image: tuple[Voxels, bytes],
+    *,
+    overwrite: bool,
 ) -> None:
     """Write everything under temporary names in the same folder, then give the real ones."""
-    mark = f".{uuid.uuid4().hex}.part"
     gzipped = target.name.lower().endswith(PACKED)
-    parts = {beside[suffix]: target.with_name(mark + suffix) for suffix in texts}
-    parts[target] = target.with_name(mark)
-    voxels, header = image
+    voxels, head = image
+    made: dict[Path, int] = {}
     try:
-        write_voxels(parts[target], voxels, header, gzipped=gzipped)
-        for suffix, text in texts.items():
-            parts[beside[suffix]].write_text(text, encoding="utf-8", newline="\n")
-        for suffix, place in beside.items():
-            if suffix not in texts:
-                place.unlink(missing_ok=True)
-        for place, part in parts.items():
-            part.replace(place)
-    except ImagedataError:
+        with ExitStack() as stack:
+            # Left in the reverse order: the image last.
+            part = stack.enter_context(complete_file(target, overwrite=overwrite))
+            parts = {
+                beside[suffix]: stack.enter_context(
+                    complete_file(beside[suffix], overwrite=overwrite)
+                )
+                for suffix in texts
+            }
+            write_voxels(part, voxels, head, gzipped=gzipped)
+            for suffix, text in texts.items():
+                parts[beside[suffix]].write_text(text, encoding="utf-8", newline="\n")
+            made = {place: one.stat().st_ino for place, one in parts.items()}
+            for suffix, place in beside.items():
+                if suffix not in texts:
+                    place.unlink(missing_ok=True)
+    except BaseException:
+        for place, number in made.items():
+            if place.exists() and place.stat().st_ino == number:
+                place.unlink()
         raise
-    except OSError as error:
-        raise WriteError(f"{target} could not be written: {error}") from error
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
