@@ -122,7 +122,7 @@ def _place(target: str | os.PathLike[str]) -> Path:
     """Return where a target is: behind links, with a folder around it that exists."""
     place = Path(os.path.realpath(target))
     if not place.parent.is_dir():
-        raise WriteError(f"{target}: there is no folder {place.parent}")
+        raise WriteError(f"{target}: there is no folder {Path(target).parent}")
     return place
 
 
