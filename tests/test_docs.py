@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import runpy
+import shlex
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -40,3 +43,46 @@ def test_links(path):
     )
     for target in LINK.findall(text):
         assert (path.parent / target).exists(), target
+
+
+# Pages that a reader can follow from the first to the last line, without a server.
+FOLLOWED = (
+    "start",
+    "coming-from/monai",
+    "coming-from/nibabel",
+    "coming-from/simpleitk",
+    "explanation/why-mm",
+    "howto/deidentify",
+    "howto/extend",
+    "howto/nifti-tools",
+    "howto/results",
+    "howto/zarr",
+)
+BLOCK = re.compile(r"^```(shell|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SAID = re.compile(r"^print\((.*)\)  # (.*)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+@pytest.mark.filterwarnings("ignore::imagedata_xr.ImagedataWarning")
+def test_pages_can_be_followed(name, tmp_path, capsys):
+    """Commands and code of a page run one after the other as shown, and print what it says."""
+    pytest.importorskip("nibabel")
+    commands = {entry.name: entry for entry in entry_points(group="console_scripts")}
+    text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    names = {}
+    with contextlib.chdir(tmp_path):
+        for language, block in BLOCK.findall(text):
+            if language == "python":
+                capsys.readouterr()
+                exec(compile(block, name, "exec"), names)
+                printed = capsys.readouterr().out.split("\n")
+                promised = [
+                    said
+                    for _, said in SAID.findall(block)
+                    if said[0].isupper() or said[0] in "[0123456789"
+                ]
+                assert set(promised) <= set(printed)
+            else:
+                for line in block.strip().splitlines():
+                    program, *arguments = shlex.split(line)
+                    assert commands[program].load()(arguments) == 0

@@ -85,7 +85,7 @@ def deidentify(  # noqa: PLR0913 - each option is one thing a user may say
     da: xr.DataArray,
     profile: Profile | str = "basic",
     *,
-    secret: bytes | None = None,
+    secret: bytes | str | None = None,
     dates: str | None = None,
     retain: Iterable[str] = (),
     keep: Iterable[str] = (),
@@ -103,7 +103,7 @@ def deidentify(  # noqa: PLR0913 - each option is one thing a user may say
     da : DataArray
     profile : {"basic"} or Profile
         A `Profile` that is kept gives the same new identity to other series of the patient.
-    secret : bytes, optional
+    secret : bytes or str, optional
         Of the new profile; see `Profile`.
     dates : {"shifted", "keep", "remove"}, optional
     retain : iterable of {"device", "institution", "patient_characteristics", "safe_private", "uids"}

@@ -38,7 +38,7 @@ def deidentify_files(  # noqa: PLR0913 - each option is one thing a user may say
     target: str | os.PathLike[str],
     profile: Profile | str = "basic",
     *,
-    secret: bytes | None = None,
+    secret: bytes | str | None = None,
     dates: str | None = None,
     retain: Iterable[str] = (),
     keep: Iterable[str] = (),

@@ -39,8 +39,8 @@ class Profile:
 
     Attributes
     ----------
-    secret : bytes
-        At least 16 bytes; random by default. Whoever has it can recompute new UIDs from old ones.
+    secret : bytes or str
+        At least 16 bytes or characters; random by default. Whoever has it can recompute new UIDs from old ones.
     dates : {"shifted", "keep", "remove"}
         ``shifted``: all dates and times of a patient by the same amount, so that intervals stay
         (option 113107). ``keep``: as they are (113106). ``remove``: emptied or removed, so that
@@ -54,14 +54,16 @@ class Profile:
         text may name people: it is the caller who has looked.
     """
 
-    secret: bytes = field(default_factory=lambda: os.urandom(32))
+    secret: bytes | str = field(default_factory=lambda: os.urandom(32))
     dates: Dates = "shifted"
     retain: frozenset[str] = frozenset()
     keep: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if len(self.secret) < _SECRET_LENGTH:
-            raise OptionError(f"secret: give at least {_SECRET_LENGTH} bytes, or none")
+            raise OptionError(
+                f"secret: give at least {_SECRET_LENGTH} bytes or characters, or none"
+            )
         if self.dates not in _DATES:
             raise OptionError(f"dates={self.dates!r}: give one of {', '.join(_DATES)}")
         unknown = sorted(set(self.retain) - set(_RETAINED))
@@ -74,7 +76,8 @@ class Profile:
         )
 
     def _digest(self, kind: str, text: str) -> bytes:
-        return hmac.new(self.secret, f"{kind}\0{text}".encode(), hashlib.sha256).digest()
+        secret = self.secret.encode() if isinstance(self.secret, str) else self.secret
+        return hmac.new(secret, f"{kind}\0{text}".encode(), hashlib.sha256).digest()
 
     def uid(self, uid: str) -> str:
         """Return what stands in place of a UID; those of the standard stay."""
@@ -96,7 +99,7 @@ class Profile:
 def profile_of(
     profile: Profile | str,
     *,
-    secret: bytes | None,
+    secret: bytes | str | None,
     dates: str | None,
     retain: Iterable[str],
     keep: Iterable[str],
