@@ -88,7 +88,7 @@ def test_relaxometry_maps(name):
     expected = np.rint(255 * cm.cmaps[name](np.arange(256))[:, :3])
     np.testing.assert_array_equal(colormap_table(name), expected)
     da = ramp().assign_attrs(units="ms")
-    found = da.med.to_rgb(colormap=name, window=(0, 2400))
+    found = da.med.to_rgb(cmap=name, window=(0, 2400))
     assert found[0, 0, 0].values.tolist() == expected[0].tolist()
     assert found[-1, -1, -1].values.tolist() == expected[-1].tolist()
 
@@ -154,17 +154,17 @@ def test_large_integer_images_are_painted_the_same():
         np.arange(-(2**15), 2**15, dtype=np.int16).reshape(4, 128, 128).repeat(3, axis=0),
         dims=("slice", "row", "column"),
     )
-    whole = da.med.to_rgb(window=(40, 400), colormap="viridis")
+    whole = da.med.to_rgb(window=(40, 400), cmap="viridis")
     for k in range(12):
-        xr.testing.assert_equal(whole[k], da[k].med.to_rgb(window=(40, 400), colormap="viridis"))
+        xr.testing.assert_equal(whole[k], da[k].med.to_rgb(window=(40, 400), cmap="viridis"))
 
 
 def test_dask_stays_lazy():
     """Nothing but the window's sample is computed; the result is the same."""
     da = ramp()
-    lazy = da.chunk(slice=1).med.to_rgb(window="lung", colormap="viridis")
+    lazy = da.chunk(slice=1).med.to_rgb(window="lung", cmap="viridis")
     assert isinstance(lazy.data, dask.array.Array)
-    xr.testing.assert_identical(lazy.compute(), da.med.to_rgb(window="lung", colormap="viridis"))
+    xr.testing.assert_identical(lazy.compute(), da.med.to_rgb(window="lung", cmap="viridis"))
     over = (da > 0).chunk(slice=1)
     lazy = da.chunk(slice=1).med.overlay(over, window="lung")
     assert isinstance(lazy.data, dask.array.Array)
@@ -182,7 +182,7 @@ def test_overlay_of_a_mask():
     expected = np.rint(xr.where(mask, 0.75 * grey + 0.25 * red, grey))
     assert np.abs(found.astype(float) - expected.transpose(*found.dims)).max() <= 1
     assert found.dtype == np.uint8
-    green = da.med.overlay(mask, alpha=1, colormap="#00ff00")
+    green = da.med.overlay(mask, alpha=1, cmap="#00ff00")
     assert (green.where(mask, drop=True).dropna("row").isel(rgb=1) == 255).all()
 
 
@@ -204,7 +204,7 @@ def test_overlay_of_labels():
     assert found.isel(slice=1).values[labels[1] == 2].tolist()[0] == [64, 80, 96]
     grey = da.med.to_rgb()
     np.testing.assert_array_equal(found.values[labels == 0], grey.values[labels == 0])
-    other = da.med.overlay(labels, alpha=1, colormap={2: "#ffffff"})
+    other = da.med.overlay(labels, alpha=1, cmap={2: "#ffffff"})
     assert other.isel(slice=1).values[labels[1] == 2].tolist()[0] == [255, 255, 255]
 
 
@@ -213,12 +213,12 @@ def test_overlay_of_a_map():
     da = ramp()
     values = (da * 1e-3).astype(np.float32)
     part = values.isel(slice=slice(1, 3), row=slice(None, None, -1))
-    found = da.med.overlay(part, alpha=1, colormap="viridis", threshold=-0.3)
+    found = da.med.overlay(part, alpha=1, cmap="viridis", threshold=-0.3)
     seen = (values >= -0.3) & values.slice.isin(part.slice)
     grey = da.med.to_rgb()
     np.testing.assert_array_equal(found.values[~seen], grey.values[~seen])
     expected = values.where(seen).med.to_rgb(
-        colormap="viridis", window=window_of(values.where(seen), "percentiles")
+        cmap="viridis", window=window_of(values.where(seen), "percentiles")
     )
     np.testing.assert_array_equal(found.values[seen], expected.values[seen])
 

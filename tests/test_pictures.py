@@ -144,9 +144,9 @@ def test_colours_and_overlays(tmp_path):
     path = da.med.overlay(mask, alpha=1)[1].med.to_image(tmp_path / "a.png")
     found = np.asarray(Image.open(path))
     np.testing.assert_array_equal((found == [255, 0, 0]).all(axis=-1), mask[1])
-    path = da[1].med.to_image(tmp_path / "b.jpg", colormap="viridis")
+    path = da[1].med.to_image(tmp_path / "b.jpg", cmap="viridis")
     found = np.asarray(Image.open(path)).astype(int)
-    assert np.abs(found - da[1].med.to_rgb(colormap="viridis").values).mean() < 12
+    assert np.abs(found - da[1].med.to_rgb(cmap="viridis").values).mean() < 12
 
 
 def test_what_makes_no_picture(tmp_path):

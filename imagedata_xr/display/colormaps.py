@@ -29,13 +29,13 @@ HOT: Final = (
 )
 
 
-def colormap_table(colormap: Any) -> Table:
+def colormap_table(cmap: Any) -> Table:
     """
     Return the colours of a colour map, from the lowest value to the highest.
 
     Parameters
     ----------
-    colormap : str, array_like or matplotlib.colors.Colormap
+    cmap : str, array_like or matplotlib.colors.Colormap
         ``"gray"``, ``"hot"``; ``"lipari"`` (T1) and ``"navia"`` (T2) and all others of Crameri; any
         name of matplotlib, with ``_r`` for the reverse; a colour as ``"#ff8800"``, for a ramp from
         black; or the colours themselves, shape (n, 3), 0-255 or 0-1.
@@ -51,17 +51,17 @@ def colormap_table(colormap: Any) -> Table:
     MissingDependencyError
         The map comes from matplotlib or cmcrameri, which are not there.
     """
-    if isinstance(colormap, str):
-        return _named(colormap).copy()
-    if callable(colormap):
-        found = np.asarray(colormap(np.linspace(0, 1, ENTRIES)), dtype=np.float64)
+    if isinstance(cmap, str):
+        return _named(cmap).copy()
+    if callable(cmap):
+        found = np.asarray(cmap(np.linspace(0, 1, ENTRIES)), dtype=np.float64)
     else:
         try:
-            found = np.asarray(colormap, dtype=np.float64)
+            found = np.asarray(cmap, dtype=np.float64)
         except (TypeError, ValueError):
             found = np.empty(0)
     if found.ndim != 2 or found.shape[-1] not in (3, 4) or len(found) < 2:
-        raise OptionError(f"colormap={colormap!r}: give a name, or colours of shape (n, 3)")
+        raise OptionError(f"cmap={cmap!r}: give a name, or colours of shape (n, 3)")
     levels = found[:, :3] if found.max() > 1 else 255 * found[:, :3]
     if not np.isfinite(levels).all() or levels.min() < 0 or levels.max() > 255:
         raise OptionError("the colours of a map lie between 0 and 1, or 0 and 255")

@@ -29,7 +29,7 @@ def overlay(  # noqa: PLR0913 - each says one thing about the two layers
     over: xr.DataArray,
     *,
     alpha: float = 0.5,
-    colormap: Any = None,
+    cmap: Any = None,
     threshold: float | None = None,
     window: Any = None,
     over_window: Any = None,
@@ -47,7 +47,7 @@ def overlay(  # noqa: PLR0913 - each says one thing about the two layers
         transparent; one of all time points serves all of them.
     alpha : float
         0 (nothing is seen of `over`) to 1 (nothing is seen of the image beneath).
-    colormap : str or array_like, optional
+    cmap : str or array_like, optional
         Of masks, the colour: red by default. Of label maps, a mapping of number to ``#rrggbb``; by
         default their own ``SegmentColor``, or colours that most people can tell apart. Of maps, as
         in `to_rgb`; ``"hot"`` by default.
@@ -79,7 +79,7 @@ def overlay(  # noqa: PLR0913 - each says one thing about the two layers
         raise OptionError(f"colours of type {base.dtype}: convert them to uint8 first")
     base = base.isel({schema.RGB: slice(3)})
     placed = on_image(over, da)
-    color, shown = _painted(placed, colormap, threshold, over_window)
+    color, shown = _painted(placed, cmap, threshold, over_window)
     made: xr.DataArray = xr.apply_ufunc(
         _blended,
         base,
@@ -94,37 +94,37 @@ def overlay(  # noqa: PLR0913 - each says one thing about the two layers
     return made
 
 
-def label_colours(over: xr.DataArray, colormap: Any = None) -> dict[int, tuple[int, int, int]]:
+def label_colours(over: xr.DataArray, cmap: Any = None) -> dict[int, tuple[int, int, int]]:
     """Return the colour of each structure that a label map names or that somebody gave."""
-    if colormap is not None:
+    if cmap is not None:
         try:
-            return {int(k): rgb_of(v) for k, v in dict(colormap).items()}
+            return {int(k): rgb_of(v) for k, v in dict(cmap).items()}
         except (TypeError, ValueError) as error:
             raise OptionError(
-                f"colormap={colormap!r}: for a label map give {{number: '#rrggbb'}}"
+                f"cmap={cmap!r}: for a label map give {{number: '#rrggbb'}}"
             ) from error
     numbers, colors = (np.atleast_1d(over.attrs.get(k, [])).tolist() for k in (NUMBERS, COLORS))
     return {int(n): rgb_of(c) for n, c in zip(numbers, colors, strict=False)}
 
 
 def _painted(
-    over: xr.DataArray, colormap: Any, threshold: float | None, window: Any
+    over: xr.DataArray, cmap: Any, threshold: float | None, window: Any
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Return the colours, and where they are seen."""
     if over.dtype.kind == "f":
         shown = over.notnull() if threshold is None else over >= threshold
         seen = over.where(shown)
         chosen = window_of(seen, "percentiles" if window is None else window)
-        return to_rgb(seen, colormap="hot" if colormap is None else colormap, window=chosen), shown
+        return to_rgb(seen, cmap="hot" if cmap is None else cmap, window=chosen), shown
     if threshold is not None:
         raise OptionError("threshold is for maps of values: this is a mask or a label map")
     if over.dtype.kind == "b":
-        table = colormap_table(RED if colormap is None else colormap)
+        table = colormap_table(RED if cmap is None else cmap)
         color = xr.DataArray(
             table[-1], dims=schema.RGB, coords={schema.RGB: list(schema.RGB_LABELS)}
         )
         return color, over
-    return _label_map(over, label_colours(over, colormap)), over > 0
+    return _label_map(over, label_colours(over, cmap)), over > 0
 
 
 def _label_map(over: xr.DataArray, own: dict[int, tuple[int, int, int]]) -> xr.DataArray:

@@ -38,7 +38,7 @@ FEW: Final = 1 << 17
 def to_rgb(  # noqa: PLR0913 - each option is one thing that a user may choose
     da: xr.DataArray,
     *,
-    colormap: Any = "gray",
+    cmap: Any = "gray",
     window: Any = None,
     norm: Any = None,
     invert: bool | None = None,
@@ -51,7 +51,7 @@ def to_rgb(  # noqa: PLR0913 - each option is one thing that a user may choose
     ----------
     da : DataArray
         Real values, bool or complex (of which the magnitude is shown). Dask arrays stay lazy.
-    colormap : str or array_like
+    cmap : str or array_like
         See `imagedata_xr.display.colormap_table`: ``"gray"``, ``"lipari"`` for T1 maps, ``"navia"``
         for T2 maps, names of matplotlib...
     window : (center, width), str or Window, optional
@@ -91,7 +91,7 @@ def to_rgb(  # noqa: PLR0913 - each option is one thing that a user may choose
         scale = Window(0.0, 1.0, norm or "linear").fractions
     else:
         scale = window_of(values, window, norm=norm).fractions
-    table = colormap_table(colormap)
+    table = colormap_table(cmap)
     if is_inverted(da) if invert is None else invert:
         table = table[::-1]
     return labelled(values, colours_of(scale, table, nan_color))

@@ -36,7 +36,7 @@ def to_image(  # noqa: PLR0913 - each option is one thing that a user may choose
     path: str | os.PathLike[str],
     *,
     window: Any = None,
-    colormap: Any = "gray",
+    cmap: Any = "gray",
     norm: Any = None,
     invert: bool | None = None,
     plane: str = schema.SLICE,
@@ -63,7 +63,7 @@ def to_image(  # noqa: PLR0913 - each option is one thing that a user may choose
         Grey values or colours. Read slice by slice.
     path : path-like
         The folder exists.
-    window, colormap, norm, invert
+    window, cmap, norm, invert
         As in `imagedata_xr.display.to_rgb`; one window for all pictures. Colours stay as they are.
     plane : {"slice", "row", "column"}
         The dimension that is cut.
@@ -111,7 +111,7 @@ def to_image(  # noqa: PLR0913 - each option is one thing that a user may choose
     if bits == 16 and letters:
         raise OptionError("letters are written into pictures of 8 bits only")
     require_pillow()
-    paint = _painter(da, (window, colormap, norm, invert), bits)
+    paint = _painter(da, (window, cmap, norm, invert), bits)
     tiles = _tiles(da, (plane, orientation, montage), (columns, width, smooth), paint)
     if tiles.count > 1 and not several:
         names = ", ".join(f"{name} ({da.sizes.get(name, 1)})" for name in tiles.sequence)
@@ -130,7 +130,7 @@ def montage(  # noqa: PLR0913 - each option is one thing that a user may choose
     da: xr.DataArray,
     *,
     window: Any = None,
-    colormap: Any = "gray",
+    cmap: Any = "gray",
     norm: Any = None,
     invert: bool | None = None,
     plane: str = schema.SLICE,
@@ -147,7 +147,7 @@ def montage(  # noqa: PLR0913 - each option is one thing that a user may choose
     ----------
     da : DataArray
         Choose before it: ``da.isel(time=0, slice=slice(None, None, 4))``.
-    window, colormap, norm, invert, plane, orientation, columns, width, smooth, letters
+    window, cmap, norm, invert, plane, orientation, columns, width, smooth, letters
         As in `to_image`. Of further dimensions, each makes rows of its own.
 
     Returns
@@ -160,7 +160,7 @@ def montage(  # noqa: PLR0913 - each option is one thing that a user may choose
     OptionError, MissingDependencyError
         As `to_image`.
     """
-    paint = _painter(da, (window, colormap, norm, invert), 8)
+    paint = _painter(da, (window, cmap, norm, invert), 8)
     dims = [str(d) for d in da.dims if d not in (*schema.SPATIAL, schema.RGB)]
     if columns is None and dims:
         columns = da.sizes.get(plane, 1)
@@ -179,7 +179,7 @@ def _painter(
     da: xr.DataArray, look: tuple[Any, Any, Any, bool | None], bits: int
 ) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """Return the function from values to levels."""
-    window, colormap, norm, invert = look
+    window, cmap, norm, invert = look
     if schema.RGB in da.dims:
         if da.dtype != np.uint8 or bits != 8:
             raise OptionError(f"colours are written with 8 bits, and these are {da.dtype}")
@@ -193,12 +193,12 @@ def _painter(
         scale = window_of(real, chosen, norm=norm).fractions
     elif window is not None:
         raise OptionError("norm is a function of its own: leave out window")
-    table = colormap_table(colormap)
+    table = colormap_table(cmap)
     if is_inverted(da) if invert is None else invert:
         table = table[::-1]
     grey = bool((table == table[:, :1]).all())
     if bits == 16 and not grey:
-        raise OptionError("a picture of 16 bits is grey: leave out colormap")
+        raise OptionError("a picture of 16 bits is grey: leave out cmap")
     colours = colours_of(scale, table, (0, 0, 0))
 
     def paint(values: NDArray[Any]) -> NDArray[Any]:
