@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from imagedata_xr.errors import OptionError
+from imagedata_xr.errors import FormatError, OptionError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -16,7 +16,7 @@ __all__ = ["Limits", "limits", "set_options"]
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    How much a stranger's archive or answer may claim.
+    How much a stranger's file or archive may claim; checked before memory is taken for it.
 
     Attributes
     ----------
@@ -30,7 +30,14 @@ class Limits:
         Unpacked bytes a packed one. Empty images shrink to a thousandth, as far as deflate can:
         it counts beyond `archive_ratio_free_bytes`.
     archive_ratio_free_bytes : int
-        Unpacked bytes up to which any ratio is accepted.
+        Unpacked bytes up to which any ratio is accepted, also of a data set that is deflated as a
+        whole.
+    frame_bytes : int
+        Bytes of one frame of a compressed image, decoded.
+    image_ratio : int
+        Decoded bytes a stored one of a compressed image. It counts beyond `image_ratio_free_bytes`.
+    image_ratio_free_bytes : int
+        Decoded bytes of an image up to which any ratio is accepted.
     """
 
     archive_members: int = 1_000_000
@@ -38,6 +45,39 @@ class Limits:
     archive_member_bytes: int = 64 << 30
     archive_ratio: int = 200
     archive_ratio_free_bytes: int = 256 << 20
+    frame_bytes: int = 2 << 30
+    image_ratio: int = 5000
+    image_ratio_free_bytes: int = 1 << 30
+
+    def check_image(self, name: str, *, stored: int, frame: int, frames: int = 1) -> None:
+        """
+        Raise where few bytes claim to be a very large image.
+
+        Parameters
+        ----------
+        name : str
+            Of the file.
+        stored : int
+            Bytes of the compressed image.
+        frame, frames : int
+            Decoded bytes of a frame, and their number.
+
+        Raises
+        ------
+        FormatError
+            It would be more than the limits allow.
+        """
+        if frame > self.frame_bytes:
+            raise FormatError(
+                f"{name}: one frame would be {frame} bytes, decoded: if this is right, allow it by "
+                f"set_options(frame_bytes={frame})"
+            )
+        total = frame * frames
+        if total > self.image_ratio_free_bytes and total > self.image_ratio * stored:
+            raise FormatError(
+                f"{name}: claims {frames} frames of {frame} bytes out of {stored}: if this is right, allow it "
+                f"by set_options(image_ratio={-(-total // max(stored, 1))})"
+            )
 
 
 _now = [Limits()]

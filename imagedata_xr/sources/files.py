@@ -56,9 +56,13 @@ class LocalFile:
     Attributes
     ----------
     path : str
+    stamp : tuple of int or None
+        Its time of change in ns and its length when it was opened: a file that has others since
+        is refused.
     """
 
     path: str
+    stamp: tuple[int, int] | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -92,7 +96,9 @@ class LocalFile:
         try:
             descriptor = os.open(self.path, os.O_RDONLY | _BINARY)
             try:
-                wanted = max(os.fstat(descriptor).st_size - start, 0)
+                status = os.fstat(descriptor)
+                self._check(status)
+                wanted = max(status.st_size - start, 0)
                 if length is not None:
                     wanted = min(wanted, length)
                 if start:
@@ -113,9 +119,23 @@ class LocalFile:
             The file is gone or may not be read.
         """
         try:
-            return open(self.path, "rb")  # noqa: PTH123 - as above
+            file = open(self.path, "rb")  # noqa: PTH123, SIM115 - as above
         except (OSError, ValueError) as error:
             raise source_error(self.path, error) from error
+        try:
+            self._check(os.fstat(file.fileno()))
+        except SourceError:
+            file.close()
+            raise
+        return file
+
+    def stamped(self, status: os.stat_result) -> LocalFile:
+        """Return the file as it is now: what changes it later is noticed."""
+        return LocalFile(self.path, (status.st_mtime_ns, status.st_size))
+
+    def _check(self, status: os.stat_result) -> None:
+        if self.stamp not in (None, (status.st_mtime_ns, status.st_size)):
+            raise SourceError(f"{self.path}: has changed since it was opened: open it again")
 
 
 def read_fully(descriptor: int, length: int) -> bytes:

@@ -75,10 +75,10 @@ def _labels(cube: Cube) -> dict[str, npt.NDArray[Any]]:
 
 
 def _numbers(values: Iterable[Any]) -> npt.NDArray[np.float64] | None:
-    """Return values as floats, NaN where one is missing; None where all are."""
+    """Return values as floats, NaN where one is missing; None where none is finite."""
     listed = [float(v) if isinstance(v, int | float) else np.nan for v in values]
     column = np.array(listed, dtype=np.float64)
-    return None if np.isnan(column).all() else column
+    return column if np.isfinite(column).any() else None
 
 
 def _varies(column: npt.NDArray[np.float64]) -> bool:

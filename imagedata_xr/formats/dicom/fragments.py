@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from imagedata_xr.errors import FormatError
@@ -16,7 +17,7 @@ _ITEM = b"\xfe\xff\x00\xe0"
 _END = b"\xfe\xff\xdd\xe0"
 
 
-def check_fragments(source: Source, offset: int) -> None:
+def check_fragments(source: Source, offset: int, frames: int = 1) -> None:
     """
     Check that the fragments of an encapsulated Pixel Data element end within the file.
 
@@ -27,25 +28,53 @@ def check_fragments(source: Source, offset: int) -> None:
     source : Source
     offset : int
         Where the value of Pixel Data begins: its first item is the Basic Offset Table.
+    frames : int
+        How many there are said to be: each has a fragment at least.
 
     Raises
     ------
     FormatError
-        The file ends before the last fragment does, or what stands there is no fragment.
+        The file ends before the last fragment does, what stands there is no fragment, or there
+        are fewer than frames.
     """
     size = source.size
+    ends = size - 8 > offset and source.read(size - 8, 8)[:4] == _END
     # Most files end with the delimiter: one look is enough.
-    if size - 8 > offset and source.read(size - 8, 8)[:4] == _END:
+    if ends and frames == 1:
         return
+    if ends and _listed(source, offset, size) == frames:
+        return
+    count = -1
     while offset < size:
         head = source.read(offset, 8)
         if head[:4] == _END:
-            return
-        if len(head) < 8 or head[:4] != _ITEM:
             break
+        if len(head) < 8 or head[:4] != _ITEM:
+            raise _cut(source)
+        count += 1
         offset += 8 + int(struct.unpack_from("<I", head, 4)[0])
     # Without the delimiter, all is there if the last fragment ends where the file does.
-    if offset != size:
+    if offset > size:
+        raise _cut(source)
+    if count < frames:
         raise FormatError(
-            f"{source.name}: truncated or damaged: its compressed Pixel Data do not end in the file"
+            f"{source.name}: {frames} frames (NumberOfFrames) in {max(count, 0)} fragments of "
+            "compressed Pixel Data"
         )
+
+
+def _listed(source: Source, offset: int, size: int) -> int:
+    """Return how many places within the file the Basic Offset Table has, 0 where it is no table."""
+    head = source.read(offset, 8)
+    length = int(struct.unpack_from("<I", head, 4)[0]) if len(head) == 8 else 0
+    if head[:4] != _ITEM or length % 4 or offset + 8 + length > size:
+        return 0
+    places = struct.unpack(f"<{length // 4}I", source.read(offset + 8, length))
+    rising = all(one < other for one, other in pairwise(places))
+    return len(places) if rising and places and offset + length + 8 + places[-1] < size else 0
+
+
+def _cut(source: Source) -> FormatError:
+    return FormatError(
+        f"{source.name}: truncated or damaged: its compressed Pixel Data do not end in the file"
+    )

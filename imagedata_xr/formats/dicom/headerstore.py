@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from imagedata_xr import schema
-from imagedata_xr.errors import HeaderError, SourceError
+from imagedata_xr.errors import HeaderError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -82,7 +82,7 @@ class HeaderStore:
         try:
             with source.open() as file:
                 return pydicom.dcmread(file, stop_before_pixels=True, force=True)
-        except (OSError, SourceError) as error:
+        except Exception as error:  # pydicom raises whatever comes of damaged bytes
             raise HeaderError(
                 f"the header of {source.name} cannot be read again: {error}"
             ) from error

@@ -10,6 +10,7 @@ from imagedata_xr.formats.dicom import vendors
 from imagedata_xr.formats.dicom.fragments import check_fragments
 from imagedata_xr.formats.dicom.framevalues import KeywordValues
 from imagedata_xr.frames import Frame, PixelFormat, PixelRef
+from imagedata_xr.options import limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -209,9 +210,14 @@ def native_location(header: Header, form: PixelFormat) -> tuple[int | None, int]
     length = form.rows * form.columns * form.samples * form.bits_allocated // 8
     offset = header.pixel_offset
     if offset is None or not header.is_little_endian:
+        limits().check_image(
+            header.source.name, stored=header.source.size, frame=length, frames=form.frames
+        )
         return None, 0
     if header.pixel_length < 0:
-        check_fragments(header.source, offset)
+        stored = header.source.size - offset
+        limits().check_image(header.source.name, stored=stored, frame=length, frames=form.frames)
+        check_fragments(header.source, offset, form.frames)
         return offset, 0
     if form.syntax not in _NATIVE_LITTLE_ENDIAN:
         return None, 0
@@ -233,7 +239,21 @@ def native_location(header: Header, form: PixelFormat) -> tuple[int | None, int]
             f"BitsAllocated and NumberOfFrames make {length * form.frames}"
         )
     plain = form.photometric in _PLAIN and form.bits_allocated >= 8
-    return (offset, length if plain or form.real else 0)
+    if plain or form.real:
+        return offset, length
+    _require_frames(header, form)
+    return offset, 0
+
+
+def _require_frames(header: Header, form: PixelFormat) -> None:
+    """Raise where native pixels that a decoder unpacks are fewer than the frames need."""
+    needed = form.rows * form.columns * form.samples * form.bits_allocated * form.frames // 8
+    # Of a pair of pixels, one has both colour differences (PS3.3 C.7.6.3.1.2).
+    if header.pixel_length < (needed * 2 // 3 if "422" in form.photometric else needed):
+        raise FormatError(
+            f"{header.source.name}: Pixel Data has {header.pixel_length} bytes, but {form.frames} "
+            f"frames (NumberOfFrames) need {needed}"
+        )
 
 
 def rescale(header: Header) -> tuple[float, float]:

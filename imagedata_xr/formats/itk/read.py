@@ -19,6 +19,7 @@ from imagedata_xr.formats.itk.metaheader import check_meta_header
 from imagedata_xr.formats.itk.sitk import quiet, reason, require_sitk
 from imagedata_xr.formats.itk.stack import files_of
 from imagedata_xr.lazy import FrameArray, lazily
+from imagedata_xr.options import limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +106,10 @@ def _header(path: str) -> tuple[Header, bool]:
         raise FormatError(f"{path}: {reason(error)}") from error
     header = header_of(reader, path)
     count = math.prod(header.shape)
-    check_length(path, suffix, count * header.dtype.itemsize, count)
+    needed = count * header.dtype.itemsize
+    check_length(path, suffix, needed, count)
+    if kind.picture:
+        limits().check_image(path, stored=Path(path).stat().st_size, frame=needed)
     says_place = kind.io == META or NRRD_SPACE in header.texts
     header = replace(header, placed=header.placed and says_place, sized=not kind.picture)
     return header, _is_streamed(path, kind.io)

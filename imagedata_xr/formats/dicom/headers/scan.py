@@ -64,7 +64,8 @@ class _Scan:
                     os.lseek(descriptor, start, os.SEEK_SET)
                     return read_fully(descriptor, length)
 
-                return self._read(source, data, read, lambda: os.fstat(descriptor).st_size)
+                status = os.fstat(descriptor)
+                return self._read(source.stamped(status), data, read, lambda: status.st_size)
             finally:
                 os.close(descriptor)
         except (OSError, ValueError) as error:

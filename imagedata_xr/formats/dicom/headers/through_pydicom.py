@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import warnings
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from pydicom.dataelem import RawDataElement
@@ -20,6 +21,7 @@ from imagedata_xr.formats.dicom.headers.dictionary import (
     known_vr,
 )
 from imagedata_xr.formats.dicom.headers.walk import KEPT_VRS, LARGE, UNDEFINED, Found
+from imagedata_xr.options import limits
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -39,13 +41,16 @@ _CELL = {"US": 2, "SS": 2, "AT": 2, "UL": 4, "SL": 4, "FL": 4, "FD": 8, "UV": 8,
 _CELL |= {"US or SS": 2}
 _LONGEST_UNKNOWN = 0xFFFF
 _VRS = SHORT_VRS | LONG_VRS
+# Deflate packs at most 258 bytes into two bits.
+_LARGEST_RATIO, _CHUNK = 1032, 1 << 20
 
 
 class _Clipped:
     """A file that is never asked for more than it has: damaged lengths would take the memory."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
+        self._name = name
         self._size = file.seek(0, 2)
         self.cut = False
         self.tell = file.tell
@@ -55,10 +60,33 @@ class _Clipped:
     def read(self, count: int = -1) -> bytes:
         left = max(self._size - self._file.tell(), 0)
         data = self._file.read(left if count < 0 else min(count, left))
+        if count < 0:
+            # Nothing but a deflated data set is read to the end.
+            _check_deflated(data, self._name)
         if count == 8 and 0 < len(data) < 8 and data.strip(b"\0"):
             # Eight bytes are what every element begins with.
             self.cut = True
         return data
+
+
+def _check_deflated(packed: bytes, name: str) -> None:
+    """Raise where a data set inflates to more than the limits allow, before it is kept."""
+    now = limits()
+    most = max(now.archive_ratio_free_bytes, now.archive_ratio * len(packed))
+    if len(packed) * _LARGEST_RATIO <= most:
+        return
+    stream, count = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    try:
+        while not stream.eof and (part := stream.decompress(packed, _CHUNK)):
+            packed, count = stream.unconsumed_tail, count + len(part)
+            if count > most:
+                raise FormatError(
+                    f"{name}: the deflated data set inflates to more than {most} bytes: "
+                    "if this is right, allow it by set_options(archive_ratio=1032)"
+                )
+    except zlib.error:
+        # pydicom says what is wrong with it.
+        return
 
 
 class _Stop:
@@ -109,14 +137,14 @@ def read_with_pydicom(
     """
     with source.open() as opened, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        file = _Clipped(opened)
+        file = _Clipped(opened, source.name)
         stop = _Stop(file)
         try:
             dataset: Any = read_partial(file, stop_when=stop, force=True)  # type: ignore[arg-type]
             elements = sorted(dataset.elements(), key=lambda element: int(element.tag))
             implicit, little = dataset.original_encoding
             syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "").strip(" \0")
-        except SourceError:
+        except (SourceError, FormatError):
             raise
         except Exception as error:
             raise FormatError(f"{source.name}: damaged DICOM file") from error
