@@ -57,12 +57,18 @@ if not hasattr(os, "gettid"):
     os.gettid = threading.get_native_id
 
 
+def free_port():
+    """Return a port of the system's choice; in a network of our own nobody else takes it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 def wait_for_port(port, process):
     """Wait until a server listens."""
-    for _ in range(200):
-        if process.poll() is not None:
-            break
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+    end = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
             return
         time.sleep(0.05)
     pytest.fail("the server did not start")
@@ -80,12 +86,15 @@ class Server:
         Its files, and ``log``.
     port : int
     aet : str
+    client_port : int
+        Where it believes the AE title XRTEST to be.
     """
 
     command: list
     folder: Path
     port: int
     aet: str
+    client_port: int = 0
     scheme: str = "dicom"
     environment: dict = field(default_factory=dict)
     process: subprocess.Popen | None = None
@@ -123,8 +132,9 @@ class Server:
                 self.kill()
 
 
-def orthanc(folder, port=14242, **changes):
+def orthanc(folder, **changes):
     """Return an Orthanc that is not started yet."""
+    port, client_port = free_port(), free_port()
     settings = {
         "Name": "tests",
         "StorageDirectory": "db",
@@ -139,7 +149,7 @@ def orthanc(folder, port=14242, **changes):
         "DicomAlwaysAllowGet": False,
         "DicomAlwaysAllowMove": False,
         "DicomModalities": {
-            "xr": {"AET": "XRTEST", "Host": "127.0.0.1", "Port": 11113},
+            "xr": {"AET": "XRTEST", "Host": "127.0.0.1", "Port": client_port},
         },
         "OverwriteInstances": True,
         "SyncStorageArea": False,
@@ -148,14 +158,14 @@ def orthanc(folder, port=14242, **changes):
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
-    return Server([program("Orthanc"), "orthanc.json"], folder, port, "ORTHANC")
+    return Server([program("Orthanc"), "orthanc.json"], folder, port, "ORTHANC", client_port)
 
 
 _DCMQRSCP = """NetworkTCPPort = {port}
 MaxPDUSize = 131072
 MaxAssociations = 16
 HostTable BEGIN
-xr = (XRTEST, localhost, 11113)
+xr = (XRTEST, localhost, {client_port})
 peers = xr
 HostTable END
 VendorTable BEGIN
@@ -168,17 +178,20 @@ AETable END
 """
 
 
-def dcmqrscp(folder, port=11200):
+def dcmqrscp(folder):
     """Return a DCMTK archive that is not started yet."""
+    port, client_port = free_port(), free_port()
     for name in ("db", "readonly", "quota"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    text = _DCMQRSCP.format(port=port, folder=folder)
+    text = _DCMQRSCP.format(port=port, client_port=client_port, folder=folder)
     (folder / "dcmqrscp.cfg").write_text(text, encoding="utf-8")
-    return Server([program("dcmqrscp"), "-c", "dcmqrscp.cfg"], folder, port, "QRDB")
+    command = [program("dcmqrscp"), "-c", "dcmqrscp.cfg"]
+    return Server(command, folder, port, "QRDB", client_port)
 
 
-def storescp(folder, *options, port=11300):
+def storescp(folder, *options):
     """Return a DCMTK receiver that is not started yet."""
+    port = free_port()
     (folder / "db").mkdir(parents=True, exist_ok=True)
     command = [program("storescp"), *options, "-aet", "STORESCP", "-od", str(folder / "db")]
     return Server([*command, str(port)], folder, port, "STORESCP")

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pydicom
 import pytest
-from dicom_peers import orthanc, own_network, running
+from dicom_peers import free_port, orthanc, own_network, running
 
 from imagedata_xr.errors import TransportError
 from imagedata_xr.testing import Phantom, write_series
@@ -91,17 +91,18 @@ def test_echo(server, call):
 @pytest.mark.usefixtures("server")
 def test_receive(dicom, tmp_path):
     """The receiver takes what is sent, names the files, and ends at Ctrl-C with a count."""
+    port = str(free_port())
     command = [sys.executable, "-m", "imagedata_xr_cli.family", "receive", "--calling_aet", "STORE"]
-    command += ["--host", "127.0.0.1", "11117", str(tmp_path / "came")]
+    command += ["--host", "127.0.0.1", port, str(tmp_path / "came")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
         try:
             for _ in range(200):
                 try:
-                    dimse.echo("dicom://127.0.0.1:11117/STORE")
+                    dimse.echo(f"dicom://127.0.0.1:{port}/STORE")
                     break
                 except TransportError:
                     time.sleep(0.1)
-            assert network.send(["dicom://127.0.0.1:11117/STORE", str(dicom)]) == 0
+            assert network.send([f"dicom://127.0.0.1:{port}/STORE", str(dicom)]) == 0
         finally:
             process.send_signal(signal.SIGINT)
         printed = process.communicate(timeout=30)[0]

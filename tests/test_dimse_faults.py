@@ -183,6 +183,28 @@ def test_rejected_for_good(files, reject, error, text):
         assert server.associations == 1
 
 
+def test_rejection_is_quicker_than_we(files, monkeypatch):
+    """A rejection that closes the connection before our thread looks is a rejection still."""
+    from pynetdicom.transport import AssociationSocket
+
+    class Late(threading.Event):
+        def wait(self, timeout=None):
+            connected = super().wait(timeout)
+            time.sleep(0.3)
+            return connected
+
+    init = AssociationSocket.__init__
+
+    def slow(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        self._ready = Late()
+
+    with FaultyServer(reject=(1, 1, 7)) as server:
+        monkeypatch.setattr(AssociationSocket, "__init__", slow)
+        with pytest.raises(AuthenticationError, match="called AE title"):
+            sent(server, files)
+
+
 def test_class_not_accepted(files):
     """A server that takes none of the classes is an error before anything is sent."""
     with (

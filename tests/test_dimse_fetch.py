@@ -14,7 +14,7 @@ from pathlib import Path
 import pydicom
 import pytest
 import xarray as xr
-from dicom_peers import dcmqrscp, orthanc, own_network, program, running
+from dicom_peers import dcmqrscp, free_port, orthanc, own_network, program, running
 
 from imagedata_xr import transports
 from imagedata_xr.errors import (
@@ -30,7 +30,6 @@ from imagedata_xr.transports.core.part10 import identify
 pytestmark = pytest.mark.usefixtures("network")
 
 ME = {"calling": "XRTEST"}
-PORT = 11113
 PATIENT = {"PatientID": "ID-77", "PatientName": "DOE^JANE"}
 PLAIN = "1.2.840.10008.1.2.1"
 SYNTAXES = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.5")
@@ -89,7 +88,7 @@ def bodies(paths):
 @pytest.mark.parametrize("method", ["get", "move"])
 def test_byte_for_byte(archive, tmp_path, method):
     """Everything of a patient comes as it was sent, in each transfer syntax, by both ways."""
-    url = f"{archive.url}/ID-77?method={method}&port={PORT}"
+    url = f"{archive.url}/ID-77?method={method}&port={archive.client_port}"
     manifest = transports.fetch(url, tmp_path / "got", **ME)
     sent = bodies(path for paths in archive.files for path in paths)
     assert bodies(manifest.paths) == sent
@@ -142,7 +141,7 @@ def test_move_to_an_unknown_title(archive, tmp_path):
             archive.url + "/ID-77",
             tmp_path,
             method="move",
-            port=PORT + 1,
+            port=free_port(),
             calling="XRTEST",
             retry=Retry(2, 0.01),
             timeouts=Timeouts(response=5),
@@ -217,9 +216,7 @@ def test_receive(series, tmp_path):
 def test_receive_until_stopped(series, tmp_path):
     """``receive`` ends when it is told to, and says what came."""
     stop = threading.Event()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     results = []
     thread = threading.Thread(
         target=lambda: results.append(dimse.receive(port, tmp_path, aet="ME", stop=stop))

@@ -87,6 +87,29 @@ def test_schemes():
         transport("ftp://h/x")
 
 
+def test_odd_data_set_is_not_sent(tmp_path):
+    """A data set of an odd number of bytes hangs some servers: it is a failure with the reason."""
+    good, bad = write_series(Phantom(shape=(2, 4, 4)), tmp_path)
+    bad.write_bytes(bad.read_bytes() + b"\0")
+    ready, failed = outgoing([good, bad])
+    assert [one.path for one in ready] == [good]
+    assert [one.path for one in failed] == [str(bad)]
+    assert "odd number of bytes" in failed[0].reason
+
+
+def test_identify_without_warnings(tmp_path):
+    """Who an instance is matters here, not whether the rest of its header is well made."""
+    (path,) = write_series(Phantom(shape=(1, 4, 4)), tmp_path)
+    ds = pydicom.dcmread(path)
+    ds.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
+    pydicom.dcmwrite(path, ds, enforce_file_format=True, little_endian=False, implicit_vr=False)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"CS\0\x0aISO_IR 100", b"CS\0\x0aISO_IR 999"))
+    assert path.read_bytes() != data
+    with path.open("rb") as file:
+        assert identify(file, path.name).uid == ds.SOPInstanceUID
+
+
 TEST_FILES = sorted((Path(pydicom.__file__).parent / "data" / "test_files").rglob("*.dcm"))
 
 

@@ -80,6 +80,11 @@ def outgoing(files: Sequence[Path]) -> tuple[list[Outgoing], list[Outcome]]:
             continue
         if one is None or one.identity.sop_class == _DIRECTORY:
             continue
+        if (one.size - one.identity.offset) % 2:
+            # PS3.8 annex E: servers drop the connection, or wait for ever.
+            reason = "the data set has an odd number of bytes, which DICOM does not allow"
+            failed.append(one.outcome("failed", reason=reason, attempts=0))
+            continue
         first = ready.setdefault(one.identity.uid, one)
         if first is not one and not _same(first, one):
             reason = "another file with other contents has the same SOP Instance UID"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -150,9 +151,12 @@ def _through_pydicom(file: BinaryIO, name: str) -> Identity:
 
     try:
         file.seek(0)
-        dataset = dcmread(
-            file, stop_before_pixels=True, specific_tags=[Tag(tag) for tag in _WANTED]
-        )
+        with warnings.catch_warnings():
+            # Only who the instance is matters here, not whether its header is well made.
+            warnings.simplefilter("ignore")
+            dataset = dcmread(
+                file, stop_before_pixels=True, specific_tags=[Tag(tag) for tag in _WANTED]
+            )
         syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
         values = {_WANTED[int(e.tag)]: str(e.value or "") for e in dataset if int(e.tag) in _WANTED}
         file.seek(0)

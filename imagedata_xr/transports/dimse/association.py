@@ -45,6 +45,7 @@ PDU: Final = 131072
 _LARGEST_PDU: Final = 16 << 20
 _OVERHEAD: Final = 1 << 20
 _RESULT_TRANSIENT: Final = 2
+_REJECTED: Final = (1, _RESULT_TRANSIENT)
 _TITLE_REASONS: Final = {3: "the calling AE title", 7: "the called AE title"}
 
 
@@ -255,8 +256,8 @@ def _ended(association: Association, *, abort: bool) -> None:
 
 def _refusal(peer: Peer, association: Association, *, connected: bool) -> TransportError:
     """Return the error for an association that did not come about."""
-    answer = association.acceptor.primitive
-    if association.is_rejected and answer is not None:
+    answer = _answer(association)
+    if answer is not None and answer.result in _REJECTED:
         return _rejection(peer, answer)
     if not connected:
         return _unconnected(peer)
@@ -272,6 +273,18 @@ def _refusal(peer: Peer, association: Association, *, connected: bool) -> Transp
         f"association: is it a DICOM port, without TLS (else dicoms://), and does it know the "
         f"calling AE title {peer.calling}?"
     )
+
+
+def _answer(association: Association) -> Any:
+    """Return the answer to a request for an association; None where none came."""
+    if association.acceptor.primitive is not None:
+        return association.acceptor.primitive
+    # An answer that closes the connection at once is taken for a failure to connect by the thread
+    # that waits for the connection, and stays where it was put.
+    for waiting in tuple(association.dul.to_user_queue.queue):
+        if getattr(waiting, "result", None) in _REJECTED:
+            return waiting
+    return None
 
 
 def _rejection(peer: Peer, answer: Any) -> TransportError:
