@@ -53,7 +53,7 @@ _QUANTITIES = (
 # What no axis is inferred from, but what must not differ within one volume.
 
 _KINDS = ("DiffusionGradientOrientation",)
-_CINE = "FrameTimeOffset"
+_CINE = frozenset({"FrameTimeOffset", "TemporalPositionTimeOffset"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +68,7 @@ class Candidates:
         Slice of every frame.
     placed : bool
         Whether the frames have positions. Without, the images of one time are perhaps slices:
-        only cine instances, which say when each frame was taken, make a time axis by themselves.
+        only frames that say when they were taken, as in cine, make a time axis by themselves.
     """
 
     frames: Sequence[Frame]
@@ -179,7 +179,7 @@ def _time(stack: Candidates, chosen: Sequence[Column]) -> Column | None:
     for key in readings(schema.TIME):
         if key.counts and not (_has_step(key, stack.frames) and _at_once(chosen)):
             continue
-        if not stack.placed and key.source != _CINE:
+        if not stack.placed and key.source not in _CINE:
             continue
         column = next(_columns(stack, key, chosen), None)
         if column is not None and _possible(column, stack.frames):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from imagedata_xr.errors import FormatError
 from imagedata_xr.formats.dicom import vendors
 from imagedata_xr.formats.dicom.fragments import check_fragments
-from imagedata_xr.formats.dicom.framevalues import KeywordValues
+from imagedata_xr.formats.dicom.framevalues import FrameValues, KeywordValues
+from imagedata_xr.formats.dicom.vendors.own import slice_time
 from imagedata_xr.frames import Frame, PixelFormat, PixelRef
 from imagedata_xr.options import limits
 
@@ -183,6 +184,7 @@ def _single(header: Header) -> Frame:
     slope, intercept = rescale(header)
     ref = PixelRef(header.source, form, 0, offset, length, slope, intercept)
     thickness = header.get("SliceThickness")
+    values, own = header_values(header), slice_time(header)
     return Frame(
         ref=ref,
         uid=str(header.get("SOPInstanceUID") or ""),
@@ -191,7 +193,7 @@ def _single(header: Header) -> Frame:
         orientation=floats(header, "ImageOrientationPatient", 6),
         spacing=floats(header, "PixelSpacing", 2),
         thickness=float(thickness) if isinstance(thickness, int | float) and thickness else None,
-        values=header_values(header),
+        values=FrameValues(values, own) if own else values,
     )
 
 

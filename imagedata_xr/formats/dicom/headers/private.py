@@ -66,6 +66,8 @@ _TABLE: tuple[tuple[int, str, tuple[int, ...]], ...] = (
         (0x700D, creator, (0x00, 0x02, 0x03, 0x05, 0x06, 0x19))
         for creator in ("TOSHIBA_MEC_MR3", "CANON_MEC_MR3")
     ),
+    # Our own: time of a slice in its volume, and of the volume.
+    (0x0017, "IMAGEDATA_XR", (0x01, 0x02, 0x03, 0x04)),
 )
 
 WANTED_PRIVATE: Final[frozenset[PrivateElement]] = frozenset(

@@ -14,8 +14,10 @@ import numpy as np
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from imagedata_xr import schema
+from imagedata_xr.formats.dicom.vendors.own import MOMENTS
 from imagedata_xr.formats.dicom.write.keywords import ImageSets, elements
 from imagedata_xr.formats.dicom.write.numbers import decimal, moment
+from imagedata_xr.formats.dicom.write.slicetimes import has_delay, put_delay
 from imagedata_xr.sortkeys import readings
 from imagedata_xr.sortkeys.time import date_seconds, time_seconds
 
@@ -89,7 +91,8 @@ class Acquisition:
                 continue
             setattr(dataset, keyword, decimal(wanted))
         self._diffusion(dataset, index, frame, turned=turned)
-        self._moment(dataset, index)
+        moved = self._moment(dataset, index)
+        self._slice_time(dataset, index, frame, moved=moved)
         if frame is None and self.count is not None:
             dataset.AcquisitionNumber = int(self.count[index]) + 1
         for name, column in self.columns.items():
@@ -132,21 +135,40 @@ class Acquisition:
         elif "DiffusionGradientOrientation" in dataset:
             del dataset.DiffusionGradientOrientation
 
-    def _moment(self, dataset: Any, index: tuple[int, ...]) -> None:
-        if self.times is None:
+    def _slice_time(
+        self, dataset: Any, index: tuple[int, ...], frame: Frame | None, *, moved: bool
+    ) -> None:
+        delay = self._value(schema.SLICE_TIME, index)
+        if delay is None:
             return
+        known = None if frame is None else frame.values.get("SliceTime")
+        kept = frame is not None and frame.ref.tile is None and not moved and has_delay(dataset)
+        if kept and isinstance(known, float) and _same(delay, known):
+            return
+        # A tile may have another time of its volume than the instance.
+        if frame is not None and frame.ref.tile is not None and not moved:
+            for keyword in MOMENTS.values():
+                if frame.values.get(keyword):
+                    setattr(dataset, keyword, str(frame.values[keyword]))
+        put_delay(dataset, delay)
+
+    def _moment(self, dataset: Any, index: tuple[int, ...]) -> bool:
+        """Put the time of a frame into its header; tell whether there was one to put."""
+        if self.times is None:
+            return False
         seconds = float(self.times[index])
         if self.start is not None:
             dataset.AcquisitionDate, dataset.AcquisitionTime = moment(self.start + seconds)
             if "AcquisitionDateTime" in dataset:
                 dataset.AcquisitionDateTime = dataset.AcquisitionDate + dataset.AcquisitionTime
-            return
+            return True
         # Without a date, the offset from the first frame is all that can be said.
         if not self._ranks:
             self._ranks.extend(np.unique(self.times).tolist())
         dataset.TemporalPositionIdentifier = self._ranks.index(seconds) + 1
         dataset.NumberOfTemporalPositions = len(self._ranks)
         dataset.TemporalPositionTimeOffset = seconds
+        return True
 
 
 def _lost(dataset: Any, keyword: str) -> bool:
@@ -168,7 +190,7 @@ def acquisition_of(
     start : float, optional
         Moment of time 0 for frames without sources, seconds from the year 2000.
     """
-    named = (*KEYWORD, *TEXTS, schema.TIME, schema.B, *schema.BVEC)
+    named = (*KEYWORD, *TEXTS, schema.TIME, schema.SLICE_TIME, schema.B, *schema.BVEC)
     columns = {}
     for name in (*named, *(dim for dim in layout.leading if tag_for_keyword(dim))):
         column = layout.along(name)

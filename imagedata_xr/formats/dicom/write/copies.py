@@ -89,7 +89,8 @@ def copy_of(
         return "pixel values are others"
     whole = cut.whole and sources.stands_alone(frame)
     form = frame.ref.format
-    if whole and frame.ref.length and frame.ref.offset is not None and form.bits_allocated >= 8:
+    as_stored = cut.whole and frame.ref.tile is None and form.bits_allocated >= 8
+    if as_stored and frame.ref.length and frame.ref.offset is not None:
         # Not through the reader: bits above those stored may be overlays.
         return Copy(header, frame, frame.ref.source.read(frame.ref.offset, frame.ref.length), whole)
     stored = _cut(sources.pixels(frame), cut)

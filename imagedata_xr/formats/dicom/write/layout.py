@@ -125,10 +125,10 @@ def layout_of(da: xr.DataArray) -> Layout:
     if not da.size:
         empty = [str(name) for name, size in da.sizes.items() if not size]
         raise WriteError(f"there are no frames: the array is empty along {empty}")
-    if schema.RGB in da.dims and (da.sizes[schema.RGB] != 3 or da.dtype != np.uint8):
+    if schema.RGB in da.dims and da.sizes[schema.RGB] != 3:
         raise WriteError(
-            f"colours are written as red, green and blue of uint8, not {da.sizes[schema.RGB]} of "
-            f"{da.dtype}: scale them first, e.g. (da // 256).astype('uint8')"
+            f"colours are written as red, green and blue, not {da.sizes[schema.RGB]} of them: "
+            "da.isel(rgb=slice(3))"
         )
     grid = _grid(da)
     within = (*IN_PLANE, schema.RGB)

@@ -50,8 +50,10 @@ _SEGMENTATIONS: Final = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.
 
 
 def is_single(dataset: Any) -> bool:
-    """Tell whether an instance holds one image as a whole."""
-    return not any(keyword in dataset for keyword in MULTIFRAME)
+    """Tell whether an instance holds one image as a whole: Number of Frames may say so, too."""
+    if any(keyword in dataset for keyword in MULTIFRAME[1:]):
+        return False
+    return str(dataset.get("NumberOfFrames") or 1).strip() == "1"
 
 
 def is_segmentation(dataset: Any) -> bool:

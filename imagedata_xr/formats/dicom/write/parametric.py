@@ -29,12 +29,13 @@ from imagedata_xr.progress import track
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import xarray as xr
     from numpy.typing import DTypeLike, NDArray
 
     from imagedata_xr.formats.dicom.write.layout import Layout
     from imagedata_xr.formats.dicom.write.series import Wish
 
-__all__ = ["float_type", "write_map"]
+__all__ = ["float_type", "is_map", "write_map"]
 
 PARAMETRIC_MAP: Final = "1.2.840.10008.5.1.4.1.1.30"
 _NAMES: Final = ("float", "float32", "float64")
@@ -51,6 +52,11 @@ _UCUM: Final = {
     "g/ml": ("g/ml", "g/ml"),
 }
 _LONGEST: Final = {"LUTLabel": 16, "code": 16, "LUTExplanation": 64}
+
+
+def is_map(da: xr.DataArray) -> bool:
+    """Tell whether an array holds the floating point values of a parametric map."""
+    return da.dtype.name in _NAMES and da.attrs.get("SOPClassUID") == PARAMETRIC_MAP
 
 
 def float_type(pixel: DTypeLike | None, dtype: np.dtype[Any]) -> np.dtype[Any] | None:

@@ -252,11 +252,13 @@ def _write_copies(series: _Series) -> None:
 def _write_copy(series: _Series, index: tuple[int, ...], copy: Copy) -> None:
     dataset = copy.header
     own = copy.frame if copy.is_whole or series.is_alone else None
-    series.acquisition.apply(dataset, index, own, turned=not copy.is_whole)
     if not copy.is_whole:
         dataset.InstanceNumber = series.number(index)
         complete(dataset, placed=series.layout.grid is not None)
         copy.mark_part()
+    # What private elements said of it, and these are gone now, is put into the standard's.
+    series.acquisition.apply(dataset, index, own, turned=not copy.is_whole)
+    if not copy.is_whole:
         put_geometry(dataset, series.layout, series.layout.slice_of(index))
     put_pixels(dataset, copy.data, cell=int(dataset.BitsAllocated))
     series.finish(dataset, index, [] if copy.is_whole else [copy.frame])
@@ -308,6 +310,11 @@ def _encoding(series: _Series, sop_class: str) -> Encoding:
     """Return how all values are stored."""
     layout, wish = series.layout, series.wish
     if layout.is_rgb:
+        if layout.image.dtype != np.uint8:
+            raise WriteError(
+                f"colours are written as uint8, not {layout.image.dtype}: scale them first, e.g. "
+                "(da // 256).astype('uint8')"
+            )
         return Encoding(np.dtype(np.uint8))
     image = layout.image
     sixteen = sop_class in SIXTEEN

@@ -8,6 +8,7 @@ from pydicom import config
 
 from imagedata_xr.errors import OptionError
 from imagedata_xr.formats.dicom.like import geometry_image, take_geometry
+from imagedata_xr.formats.dicom.segmentation import SEGMENT
 from imagedata_xr.formats.dicom.write.classes import named_class
 from imagedata_xr.formats.dicom.write.compress import NATIVE, syntax_of
 from imagedata_xr.formats.dicom.write.enhanced import join
@@ -15,7 +16,8 @@ from imagedata_xr.formats.dicom.write.keywords import elements
 from imagedata_xr.formats.dicom.write.layout import layout_of
 from imagedata_xr.formats.dicom.write.lineage import named_sources
 from imagedata_xr.formats.dicom.write.objects import require_highdicom
-from imagedata_xr.formats.dicom.write.parametric import float_type, write_map
+from imagedata_xr.formats.dicom.write.parametric import float_type, is_map, write_map
+from imagedata_xr.formats.dicom.write.segmentation import to_dicom_seg
 from imagedata_xr.formats.dicom.write.series import Wish, write_series
 from imagedata_xr.formats.dicom.write.target import OURS, file_name
 from imagedata_xr.formats.dicom.write.template import template_header, template_of
@@ -24,6 +26,7 @@ from imagedata_xr.targets import complete_folder, place_of
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
@@ -80,6 +83,9 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     Without `syntax`, files are native, in the implicit or explicit little endian of their source,
     or explicit little endian. The target appears complete or not at all. Lazy arrays are read frame by
     frame, Dask arrays chunk by chunk; where values are computed or rescaled, twice.
+
+    The masks of a segmentation (dimension ``segment``) become a segmentation, as `to_dicom_seg`
+    writes it; floating point values of a parametric map become such a map, bit for bit.
 
     Parameters
     ----------
@@ -158,14 +164,12 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         Where frames had headers of their own and only the attributes of the array can be written;
         or values are NaN or infinite, and `padding` or a parametric map is asked for.
     """
-    if keep_uid and template is not None:
-        raise OptionError("keep_uid: with another patient or study they are other instances")
-    if multiframe:
-        require_highdicom()
-        if keep_uid:
-            raise OptionError("keep_uid: one multi-frame instance is none of the source's")
-    if scale not in ("series", "frame"):
-        raise OptionError(f"scale={scale!r}: give 'series' or 'frame'")
+    if _is_mask(da, pixel, attributes) and not (keep_uid or multiframe or syntax):
+        given = {"template": template, "geometry": geometry, "overwrite": overwrite}
+        return to_dicom_seg(da, target, **given, **attributes)
+    _check(scale, keep_uid=keep_uid, multiframe=multiframe, with_template=template is not None)
+    if pixel is None and is_map(da) and not (keep_uid or syntax or "SOPClassUID" in attributes):
+        pixel = da.dtype
     floats = _floats(da, pixel, syntax, keep_uid=keep_uid)
     placing = geometry_image(geometry, template)
     if placing is not None:
@@ -197,6 +201,24 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         if multiframe:
             join(folder, file_name(1, 1), layout, syntax=syntax_of(syntax))
     return place_of(target)
+
+
+def _check(scale: str, *, keep_uid: bool, multiframe: bool, with_template: bool) -> None:
+    """Refuse options that contradict each other."""
+    if keep_uid and with_template:
+        raise OptionError("keep_uid: with another patient or study they are other instances")
+    if multiframe:
+        require_highdicom()
+        if keep_uid:
+            raise OptionError("keep_uid: one multi-frame instance is none of the source's")
+    if scale not in ("series", "frame"):
+        raise OptionError(f"scale={scale!r}: give 'series' or 'frame'")
+
+
+def _is_mask(da: xr.DataArray, pixel: DTypeLike | None, attributes: Mapping[str, Any]) -> bool:
+    """Tell whether the array is the masks of a segmentation, which are no images."""
+    told = pixel is not None or {"SOPClassUID", "Modality"} & set(attributes)
+    return SEGMENT in da.dims and da.dtype.itemsize == 1 and da.dtype.kind in "bu" and not told
 
 
 def _floats(
