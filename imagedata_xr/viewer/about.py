@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from imagedata_xr.viewer.planes import Lines, Plane, Scene
 
 __all__ = ["describe"]
+
+# Units of DICOM (and of the coordinates) -> on the screen.
+WRITTEN: Final = {"BQML": "Bq/ml", "s/mm2": "s/mm²", "mm2/s": "mm²/s", "GML": "g/ml"}
 
 
 def describe(
@@ -53,7 +56,7 @@ def describe(
         "thickness": [_thickness(scene, k) for k in range(3)],
         "space": _space(scene),
         "unit": scene.unit,
-        "units": str(image.attrs.get(schema.UNITS, "")),
+        "units": _unit(image),
         "dims": [_dimension(scene, name) for name in scene.dims],
         "planes": [_plane(plane) for plane in scene.planes],
         "colour": scene.colour,
@@ -63,6 +66,18 @@ def describe(
     }
 
 
+def _unit(array: xr.DataArray) -> str:
+    """Return the unit as people write it."""
+    found = str(array.attrs.get(schema.UNITS, ""))
+    return WRITTEN.get(found, found)
+
+
+def _date(value: Any) -> str:
+    """Return a date (DA) as ISO 8601 has it; what is none stays as it is."""
+    text = str(value)
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdigit() else text
+
+
 def _patient(scene: Scene) -> list[str]:
     attrs = scene.image.attrs
     lines = [
@@ -70,7 +85,11 @@ def _patient(scene: Scene) -> list[str]:
         "  ".join(
             str(attrs[key]) for key in ("PatientID", "PatientSex", "PatientAge") if key in attrs
         ),
-        "  ".join(str(attrs[key]) for key in ("StudyDate", "StudyDescription") if key in attrs),
+        "  ".join(
+            _date(attrs[key]) if key == "StudyDate" else str(attrs[key])
+            for key in ("StudyDate", "StudyDescription")
+            if key in attrs
+        ),
     ]
     return [line for line in lines if line.strip()]
 
@@ -107,13 +126,17 @@ def _dimension(scene: Scene, name: str) -> dict[str, Any]:
         places = list(range(count))
         labels = [str(k) for k in places]
         beside = _beside(image, name)
-        return {"name": name, "unit": "", "labels": labels, "beside": beside, "places": places}
+        return {
+            **{"name": name, "unit": "", "labels": labels, "named": False},
+            **{"beside": beside, "places": places},
+        }
     values = np.asarray(image.coords[name].values)
     numeric = values.dtype.kind in "iuf"
     return {
         "name": name,
-        "unit": str(image.coords[name].attrs.get(schema.UNITS, "")),
+        "unit": _unit(image.coords[name]),
         "labels": [f"{v:.6g}" if numeric else str(v) for v in values.tolist()],
+        "named": True,
         "beside": _beside(image, name),
         "places": values.astype(float).tolist() if numeric else list(range(count)),
     }
@@ -130,7 +153,8 @@ def _beside(image: xr.DataArray, name: str) -> list[str]:
             lines, image.coords[other].values if other in own else (), strict=False
         ):
             if np.isfinite(value):
-                line.append(f"{other} {value:.4g} {schema.UNITS_OF[other]}")
+                unit = schema.UNITS_OF[other]
+                line.append(f"{other} {value:.4g} {WRITTEN.get(unit, unit)}")
     if set(schema.BVEC) <= set(own):
         vectors = np.stack([image.coords[axis].values for axis in schema.BVEC], axis=1)
         for line, vector in zip(lines, vectors, strict=True):
@@ -149,6 +173,7 @@ def _plane(plane: Plane) -> dict[str, Any]:
         "x_range": list(plane.x_range),
         "y_range": list(plane.y_range),
         "letters": list(plane.letters),
+        "note": f"axes at {plane.angle:.0f}°: the picture is sheared" if plane.sheared else "",
     }
 
 
@@ -159,10 +184,11 @@ def _lines(lines: Lines) -> dict[str, Any]:
 def _overlay(overlay: Overlay) -> dict[str, Any]:
     image = overlay.image
     return {
-        "name": "overlay" if image.name is None else str(image.name),
-        "units": "" if overlay.discrete else str(image.attrs.get(schema.UNITS, "")),
+        "name": "overlay" if image.name in (None, schema.IMAGE) else str(image.name),
+        "units": "" if overlay.discrete else _unit(image),
         "low": overlay.low,
         "high": overlay.high,
         "labels": overlay.labels,
+        "colors": overlay.palette if overlay.labels else [],
         "discrete": overlay.discrete,
     }

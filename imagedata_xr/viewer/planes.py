@@ -32,7 +32,7 @@ Orientation: TypeAlias = Literal["auto", "stored", "radiological"]
 COMPASS = ("LR", "PA", "SI")  # letters towards +x, -x of patient LPS, and so on
 # Below this cosine (a tilt of less than 20 degrees) a second letter would say more than it helps.
 SECOND_LETTER = 0.342
-PERPENDICULAR = 1e-3
+PERPENDICULAR = 0.1  # degrees
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,8 +83,8 @@ class Plane:
         Whether mm ascend to the left, and whether they ascend upwards.
     letters : tuple of str
         Patient directions at the left, right, upper and lower edge.
-    sheared : bool
-        Whether the axes are not perpendicular (gantry tilt), so that angles are not true.
+    angle : float
+        Between the axes, degrees.
     """
 
     through: int
@@ -95,7 +95,12 @@ class Plane:
     mirrored: bool
     upright: bool
     letters: tuple[str, str, str, str]
-    sheared: bool
+    angle: float
+
+    @property
+    def sheared(self) -> bool:
+        """Whether the axes are not perpendicular (gantry tilt), so that shapes are not true."""
+        return abs(self.angle - 90.0) > PERPENDICULAR
 
     @property
     def x_range(self) -> tuple[float, float]:
@@ -247,18 +252,16 @@ def _plane(
     if directions is None:
         names = ("", "", "", "")
         upright = upright if through == 0 else True
-        sheared = False
+        angle = 90.0
     else:
         if orientation == "radiological" or through:
             across, down, mirrored, upright = _radiological(directions, across, down)
         right = directions[:, across] * (-1 if mirrored else 1)
         below = directions[:, down] * (-1 if upright else 1)
         names = (letters(-right), letters(right), letters(-below), letters(below))
-        sheared = abs(float(right @ below)) > PERPENDICULAR
+        angle = float(np.rad2deg(np.arccos(np.clip(right @ below, -1, 1))))
     lines = [_lines(positions[k], _size(image, k)) for k in range(3)]
-    return Plane(
-        through, across, down, lines[across], lines[down], mirrored, upright, names, sheared
-    )
+    return Plane(through, across, down, lines[across], lines[down], mirrored, upright, names, angle)
 
 
 def _radiological(directions: Floats, first: int, second: int) -> tuple[int, int, bool, bool]:

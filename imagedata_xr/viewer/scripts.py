@@ -19,6 +19,7 @@ MODULES: Final = (
     "regions",
     "style",
     "layer",
+    "framing",
     "pane",
     "tools",
     "keys",

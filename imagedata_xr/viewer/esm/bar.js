@@ -1,6 +1,7 @@
 // The tool bar and the sliders.
 
 import { element } from "./pane.js"
+import { placeText } from "./places.js"
 import { DRAWING, TOOLS } from "./tools.js"
 
 function button(parent, text, title, action) {
@@ -38,7 +39,9 @@ export class Bar {
     }
     const more = element("div", "group", bars)
     this.presets = choice(more, "Window presets (1 - 9)", ["Presets"], (k) => {
-      viewer.preset(k - 1)
+      const count = viewer.active.about.presets.length
+      if (k <= count) viewer.preset(k - 1)
+      else viewer.autoWindow(viewer.active, k > count + 1 ? 0 : 0.01)
       this.presets.selectedIndex = 0
     })
     this.maps = choice(more, "Colour map", Object.keys(viewer.model.palettes), (_, name) =>
@@ -130,7 +133,7 @@ export class Bar {
     row(["slice", "row", "column"][axis], about.shape[axis], () => [pane.index, `${pane.index + 1}/${about.shape[axis]}`],
       (k) => viewer.state.move(pane.series, axis, k))
     about.dims.forEach((dim, d) => {
-      row(dim.name, dim.labels.length, () => [pane.frame[d], `${dim.labels[pane.frame[d]]} ${dim.unit}`],
+      row(dim.name, dim.labels.length, () => [pane.frame[d], dim.named ? `${dim.labels[pane.frame[d]]} ${dim.unit}` : `${placeText(dim, pane.frame[d])} ${dim.beside[pane.frame[d]]}`],
         (k) => viewer.state.step(pane.series, d, k))
     })
     this.cine = about.dims.length || about.shape[axis] > 1
@@ -141,10 +144,9 @@ export class Bar {
 
   fillPresets(about) {
     this.presets.replaceChildren()
-    for (const text of ["Presets", ...about.presets.map((one, k) => `${k + 1} ${one.name}`)]) {
-      element("option", "", this.presets, text)
-    }
-    this.presets.hidden = about.colour || !about.presets.length
+    const named = about.presets.map((one, k) => `${k + 1} ${one.name}`)
+    for (const text of ["Presets", ...named, "w 1 to 99 %", "all values"]) element("option", "", this.presets, text)
+    this.presets.hidden = about.colour
     for (const part of [this.maps, this.invert, this.tools.window, this.tools.threshold]) part.hidden = about.colour
     this.overlayGroup.hidden = !about.overlay
     this.threshold.hidden = this.thresholdLabel.hidden = !about.overlay || about.overlay.discrete

@@ -18,6 +18,10 @@ function drawRecord(context, pane, record, selected) {
   for (const loop of record.loops) path(context, pane, loop)
   context.fillStyle = `${record.color}33`
   context.fill("evenodd")
+  // A dark rim, for bright surroundings.
+  context.strokeStyle = "#000a"
+  context.lineWidth = selected ? 5 : 3.4
+  context.stroke()
   context.strokeStyle = record.color
   context.lineWidth = selected ? 3 : 1.6
   context.stroke()
@@ -31,12 +35,21 @@ function drawRecord(context, pane, record, selected) {
   })
 }
 
-function label(context, text, x, y) {
+// The name of a region stands at the right of its outline.
+function drawName(context, pane, record) {
+  const points = record.loops.flatMap(([xs, ys]) => xs.map((x, k) => pane.toScreen(x, ys[k])))
+  if (!points.length) return
+  const [x, y] = points.reduce((best, one) => (one[0] > best[0] ? one : best))
+  const width = context.measureText(record.name).width
+  label(context, record.name, Math.min(x + 6, pane.size[0] - width - 4), y + 4, record.color)
+}
+
+function label(context, text, x, y, color = "#ffd75e") {
   context.font = "12px system-ui, sans-serif"
   context.lineWidth = 3
   context.strokeStyle = "#000"
   context.strokeText(text, x, y)
-  context.fillStyle = "#ffd75e"
+  context.fillStyle = color
   context.fillText(text, x, y)
 }
 
@@ -51,6 +64,9 @@ export function measure(pane, points) {
 function drawMark(context, pane, { points }) {
   context.beginPath()
   path(context, pane, [points.map((p) => p[0]), points.map((p) => p[1])], false)
+  context.strokeStyle = "#000a"
+  context.lineWidth = 4
+  context.stroke()
   context.strokeStyle = "#ffd75e"
   context.lineWidth = 1.5
   context.stroke()
@@ -59,8 +75,7 @@ function drawMark(context, pane, { points }) {
 }
 
 function drawCrosshair(context, pane) {
-  const position = pane.state.position(pane.series)
-  const [px, py] = pane.toScreen(position[pane.plane.across], position[pane.plane.down])
+  const [px, py] = pane.toScreen(...pane.crossing())
   const [width, height] = pane.size
   context.beginPath()
   for (const [x0, y0, x1, y1] of [
@@ -90,6 +105,9 @@ function drawScaleBar(context, pane) {
   context.lineTo(x, y)
   context.lineTo(x + pixels, y)
   context.lineTo(x + pixels, y - 4)
+  context.strokeStyle = "#000a"
+  context.lineWidth = 4
+  context.stroke()
   context.strokeStyle = "#d8e2ea"
   context.lineWidth = 1.5
   context.stroke()
@@ -114,7 +132,9 @@ export function drawLayer(pane) {
   context.setTransform(ratio, 0, 0, ratio, 0, 0)
   context.clearRect(0, 0, ...pane.size)
   const { regions, state } = pane.viewer
-  for (const record of regions.here(pane)) drawRecord(context, pane, record, record.id === regions.selected)
+  const records = regions.here(pane)
+  for (const record of records) drawRecord(context, pane, record, record.id === regions.selected)
+  if (!state.hidden) for (const record of records) drawName(context, pane, record)
   if (pane.draft) drawRecord(context, pane, pane.draft, pane.draft.kind === "polygon")
   for (const mark of pane.marks) if (mark.index === pane.index) drawMark(context, pane, mark)
   if (pane.brush) drawBrush(context, pane)

@@ -1,11 +1,13 @@
 // One picture: a Bokeh figure that HoloViews made, with text and a drawing layer over it.
 
 import { figureOf, pixelsOf, rendererOf, repaint, setQuietly, smoothPainter, swapPixels } from "./bokeh_names.js"
+import { spread, whole } from "./framing.js"
 import { drawLayer } from "./layer.js"
-import { nearest, shortly, toPatient } from "./places.js"
+import { nearest, placeText, shortly, tenths, toPatient, windowTexts } from "./places.js"
 
 const LATE_MS = 3000
 const LATE = "waiting for this picture from Python\n(in Jupyter: is pyviz_comms installed beside it?)"
+const LEGEND = 12
 const CORNERS = ["tl", "tr", "bl", "br"]
 const EDGES = ["left", "right", "top", "bottom"]
 
@@ -24,6 +26,8 @@ export class Pane {
     this.state = viewer.state
     this.about = this.state.series[series]
     this.plane = this.about.planes[axis]
+    const { x_range: xr, y_range: yr } = this.plane
+    this.turned = [Math.sign(xr[1] - xr[0]), Math.sign(yr[1] - yr[0])]
     this.el = element("div", "pane", null)
     this.el.dataset.pane = number
     this.plot = element("div", "plot", this.el)
@@ -38,12 +42,14 @@ export class Pane {
     this.barLow = element("div", "bartext low", this.el)
     for (const part of [this.bar, this.barHigh, this.barLow]) part.style.display = "none"
     this.notice = element("div", "notice", this.el)
+    this.legend = this.buildLegend()
     this.figure = figureOf(model)
     this.image = rendererOf(this.figure, "image")
     this.overlay = rendererOf(this.figure, "overlay")
     this.mapper = this.about.colour ? null : this.image.glyph.color_mapper
     this.zoom = 1
-    this.center = null
+    this.center = null // of the user's choice
+    this.middle = null
     this.cursor = null
     this.draft = null
     this.marks = []
@@ -53,6 +59,21 @@ export class Pane {
     viewer.store.put(this.key(), this.picture())
     this.observer = new ResizeObserver(() => this.fit())
     this.observer.observe(this.el)
+  }
+
+  // Colours and names of a label map.
+  buildLegend() {
+    const { labels = {}, colors = [], discrete } = this.about.overlay ?? {}
+    const legend = element("div", "legend", this.el)
+    const rows = discrete ? Object.entries(labels).filter(([number]) => colors[number - 1]) : []
+    rows.slice(0, LEGEND).forEach(([number, name]) => {
+      const row = element("div", "", legend)
+      element("i", "", row).style.background = colors[number - 1]
+      element("span", "", row, name)
+    })
+    if (rows.length > LEGEND) element("div", "", legend, `and ${rows.length - LEGEND} more`)
+    legend.rows = rows.length
+    return legend
   }
 
   picture() {
@@ -93,46 +114,63 @@ export class Pane {
     this.size = [width, height]
     setQuietly(this.figure, { width, height })
     if (!this.smoothing) this.smoothing = smoothPainter(this.figure, this.image, () => this.state.smooth)
-    this.aim()
+    this.viewer.aim()
   }
 
   // mm -> screen along one axis: [mm of the middle, mm a pixel with sign]
   aim() {
     if (!this.size) return
     const [width, height] = this.size
-    const { x_range: xr, y_range: yr } = this.plane
-    this.center ??= [(xr[0] + xr[1]) / 2, (yr[0] + yr[1]) / 2]
-    const whole = Math.max(Math.abs(xr[1] - xr[0]) / width, Math.abs(yr[1] - yr[0]) / height)
-    this.scale = whole / this.zoom
-    this.sx = Math.sign(xr[1] - xr[0]) * this.scale
-    this.sy = Math.sign(yr[1] - yr[0]) * this.scale
-    const [cx, cy] = this.center
+    const all = whole(this)
+    const [cx, cy] = this.middle = this.center ?? all.center
+    this.scale = all.scale / this.zoom
+    this.sx = this.turned[0] * this.scale
+    this.sy = this.turned[1] * this.scale
     setQuietly(this.figure.x_range, { start: cx - (this.sx * width) / 2, end: cx + (this.sx * width) / 2 })
     setQuietly(this.figure.y_range, { start: cy - (this.sy * height) / 2, end: cy + (this.sy * height) / 2 })
     this.draw()
   }
 
   toScreen(x, y) {
-    return [this.size[0] / 2 + (x - this.center[0]) / this.sx, this.size[1] / 2 - (y - this.center[1]) / this.sy]
+    return [this.size[0] / 2 + (x - this.middle[0]) / this.sx, this.size[1] / 2 - (y - this.middle[1]) / this.sy]
   }
 
   toPlane(px, py) {
-    return [this.center[0] + (px - this.size[0] / 2) * this.sx, this.center[1] - (py - this.size[1] / 2) * this.sy]
+    return [this.middle[0] + (px - this.size[0] / 2) * this.sx, this.middle[1] - (py - this.size[1] / 2) * this.sy]
   }
 
-  zoomBy(factor, [px, py] = [this.size[0] / 2, this.size[1] / 2]) {
+  // The place under a pixel stays there.
+  zoomTo(zoom, [px, py]) {
     const before = this.toPlane(px, py)
-    this.zoom = Math.min(60, Math.max(0.2, this.zoom * factor))
+    this.zoom = Math.min(60, Math.max(0.2, zoom))
     this.aim()
     const after = this.toPlane(px, py)
-    this.center = this.center.map((c, k) => c + before[k] - after[k])
+    this.center = this.middle.map((c, k) => c + before[k] - after[k])
     this.aim()
+  }
+
+  zoomBy(factor, place = [this.size[0] / 2, this.size[1] / 2]) {
+    this.zoomTo(this.zoom * factor, place)
+    spread(this)
+  }
+
+  moveTo(center) {
+    this.center = center
+    this.aim()
+    spread(this)
   }
 
   reset() {
     this.zoom = 1
     this.center = null
     this.aim()
+    spread(this)
+  }
+
+  // Where the places of the other planes cross this one.
+  crossing() {
+    const position = this.state.position(this.series)
+    return [position[this.plane.across], position[this.plane.down]]
   }
 
   // ---- picture -----------------------------------------------------------------------------
@@ -156,6 +194,7 @@ export class Pane {
       this.late = setTimeout(() => (this.notice.textContent = LATE), LATE_MS)
     }
     this.plot.style.visibility = here ? "" : "hidden"
+    this.plot.style.opacity = this.state.beyond[this.series] ? 0.3 : 1
     this.draw()
   }
 
@@ -193,8 +232,9 @@ export class Pane {
         context.fillRect(0, palette.length - 1 - k, 1, 1)
       })
     }
-    this.barHigh.textContent = `${shortly(high)} ${units}`
-    this.barLow.textContent = shortly(low)
+    const [, , lowest, highest] = windowTexts(low, high)
+    this.barHigh.textContent = `${highest} ${units}`
+    this.barLow.textContent = lowest
   }
 
   smoothen() {
@@ -216,6 +256,7 @@ export class Pane {
   write() {
     const hidden = this.state.hidden
     for (const part of [...Object.values(this.corners), ...this.letters]) part.style.display = hidden ? "none" : ""
+    this.legend.hidden = hidden || !this.legend.rows || !this.state.looks[this.series].overlay?.visible
     if (hidden) return
     const { about, axis } = this
     this.corners.tl.textContent = about.patient.join("\n")
@@ -223,17 +264,19 @@ export class Pane {
     const mm = about.positions[axis][this.index]
     const lines = []
     if (about.directions || about.shape[axis] > 1) {
-      lines.push(`${["slice", "row", "column"][axis]} ${this.index + 1}/${about.shape[axis]}  ${mm.toFixed(1)} ${about.unit}`)
+      lines.push(`${["slice", "row", "column"][axis]} ${this.index + 1}/${about.shape[axis]}  ${tenths(mm)} ${about.unit}`)
     }
     about.dims.forEach((dim, d) => {
       const k = this.frame[d]
-      lines.push(`${dim.name} ${dim.labels[k]}${dim.unit ? ` ${dim.unit}` : ""}  ${k + 1}/${dim.labels.length}`)
+      lines.push(`${dim.name} ${placeText(dim, k)}`)
       if (dim.beside[k]) lines.push(dim.beside[k])
     })
     if (this.mapper) {
       const [low, high] = this.state.windows[this.series]
-      lines.push(`W ${shortly(high - low)}  C ${shortly((high + low) / 2)}`)
+      const [width, center] = windowTexts(low, high)
+      lines.push(`W ${width}  C ${center}`)
     }
+    if (this.plane.note) lines.unshift(this.plane.note)
     this.corners.bl.textContent = lines.join("\n")
     this.corners.br.textContent = this.readout().join("\n")
   }
@@ -262,14 +305,14 @@ export class Pane {
   }
 
   readout() {
-    if (!this.cursor) return this.marks.length ? [] : []
+    if (!this.cursor) return []
     const voxel = this.voxel(this.cursor)
     if (!voxel) return []
     if (voxel.missing) return ["no slice here"]
     const lines = [`[${voxel.index.join(", ")}]`]
     if (this.about.directions) {
       const point = toPatient(this.about.directions, this.along(this.cursor))
-      lines.push(`${point.map((mm) => mm.toFixed(1)).join(", ")} mm`)
+      lines.push(`${point.map(tenths).join(", ")} mm`)
     }
     const found = this.shown === this.key() && this.viewer.store.get(this.series, this.axis, this.index, this.frame)
     if (found) lines.push(...this.valueText(found, voxel.offset))
@@ -285,7 +328,8 @@ export class Pane {
     const lines = [`${shortly(found.image[offset])} ${about.units}`]
     if (found.overlay) {
       const value = found.overlay[offset]
-      lines.push(`${about.overlay.name} ${about.overlay.labels[value] ?? shortly(value)} ${about.overlay.units}`)
+      const { name, labels, units, discrete } = about.overlay
+      if (!discrete || value) lines.push(`${name} ${labels[value] ?? shortly(value)} ${units}`.trim())
     }
     return lines
   }

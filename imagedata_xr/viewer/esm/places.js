@@ -40,6 +40,20 @@ export function angleBetween(u, v) {
   return (Math.acos(clamp(cosine, -1, 1)) * 180) / Math.PI
 }
 
+// Never "-0.0".
+export const tenths = (value) => (Math.round(value * 10) / 10 + 0).toFixed(1)
+
+// Width, centre, lowest and highest value, with the digits that the width calls for.
+export function windowTexts(low, high) {
+  const digits = clamp(2 - Math.floor(Math.log10(high - low)), 0, 12)
+  return [high - low, (high + low) / 2, low, high].map((value) => String(+value.toFixed(digits)))
+}
+
+// "12.5 s  3/20"; places without a coordinate have their number alone.
+export function placeText({ labels, unit, named }, k) {
+  return `${named ? `${labels[k]} ${unit}`.trim() : ""}  ${k + 1}/${labels.length}`.trim()
+}
+
 export function shortly(value) {
   if (!Number.isFinite(value)) return "no value"
   if (Number.isInteger(value) && Math.abs(value) < 1e7) return String(value)

@@ -171,6 +171,29 @@ export class Regions {
     this.commit()
   }
 
+  // Outlines that hold at one time, b, te... only, to the next one.
+  copyToFrame(pane, step) {
+    const { series } = pane
+    const dims = this.state.series[series].dims
+    const d = Math.min(this.state.dimension, dims.length - 1)
+    const here = this.here(pane).filter((record) => record.frame)
+    const selected = here.filter((record) => record.id === this.selected)
+    const chosen = selected.length ? selected : here
+    if (!chosen.length || d < 0) return
+    const frame = [...this.state.frame[series]]
+    frame[d] += step
+    if (frame[d] < 0 || frame[d] >= dims[d].labels.length) return
+    this.remember()
+    this.state.step(series, d, frame[d])
+    for (const record of chosen) {
+      const { name, color } = record
+      const made = { ...this.blank(record.kind, pane), name, color, frame: [...frame], loops: clone(record.loops) }
+      this.records.push(made)
+      this.selected = made.id
+    }
+    this.commit()
+  }
+
   // Fill the slices between those on which the active structure is drawn.
   interpolate(pane) {
     const plane = this.state.series[pane.series].planes[pane.axis]

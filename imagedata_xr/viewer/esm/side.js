@@ -5,7 +5,7 @@ import { shortly } from "./places.js"
 
 const SVG = "http://www.w3.org/2000/svg"
 // Key in a row of the table -> heading
-const COLUMNS = { name: "name", n: "n", volume_ml: "ml", mean: "mean", sd: "sd", min: "min", max: "max" }
+const COLUMNS = { n: "n", volume_ml: "ml", mean: "mean", sd: "sd", min: "min", p5: "5 %", median: "50 %", p95: "95 %", max: "max" }
 
 // Four digits are what a column has room for; counts stay whole.
 const briefly = (value) => (Number.isInteger(value) ? String(value) : String(+value.toPrecision(4)))
@@ -77,6 +77,7 @@ export class Side {
     })
     add("CSV", "Save the table", () => this.save())
     this.table = element("table", "", this.el)
+    this.units = element("div", "hint", this.el)
     this.hint = element("div", "hint", this.el)
     this.title = element("div", "hint", this.el, "Mean of the regions")
     this.plot = document.createElementNS(SVG, "svg")
@@ -100,10 +101,16 @@ export class Side {
     const head = element("tr", "", this.table)
     for (const title of Object.values(COLUMNS)) element("th", "", head, title)
     for (const row of model.table) {
+      const own = regions.structures.find((one) => one.name === row.name)
+      const title = element("td", "", element("tr", "name", this.table), row.name)
+      title.colSpan = Object.keys(COLUMNS).length
+      title.style.color = own?.color ?? ""
       const line = element("tr", "", this.table)
       for (const name of Object.keys(COLUMNS)) element("td", "", line, typeof row[name] === "number" ? briefly(row[name]) : row[name] ?? "")
     }
     this.table.hidden = !model.table.length
+    this.units.hidden = !model.table.some((row) => row.units)
+    this.units.textContent = `Values in ${this.viewer.state.series[0].units}`
     this.hint.textContent = model.offline ? "A saved page: numbers of regions need Python."
       : regions.records.length ? "" : "Choose a tool and draw. The table follows."
     this.curves()
@@ -152,7 +159,7 @@ export class Side {
   save() {
     const quote = (value) => (typeof value === "string" ? `"${value.replaceAll('"', '""')}"` : value)
     const rows = this.viewer.model.table
-    const names = rows.length ? Object.keys(rows[0]) : Object.keys(COLUMNS)
+    const names = rows.length ? Object.keys(rows[0]) : ["name", ...Object.keys(COLUMNS)]
     const text = [names.map(quote).join(), ...rows.map((row) => names.map((n) => quote(row[n] ?? "")).join())].join("\n")
     const link = document.createElement("a")
     link.href = URL.createObjectURL(new Blob([`${text}\n`], { type: "text/csv" }))

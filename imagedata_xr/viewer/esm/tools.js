@@ -6,6 +6,7 @@ import { ellipse, insideLoops, rasterise, rectangle, trace } from "./shapes.js"
 
 const NEAR = 9 // screen pixels
 const DOUBLE_MS = 350
+const NOTCH = 40 // screen pixels
 
 // Places of an event: on the screen of the pane, and in its mm.
 export function placeOf(pane, event) {
@@ -35,14 +36,13 @@ function windowDrag(pane, at) {
 }
 
 function panDrag(pane, at) {
-  const start = [...pane.center]
+  const start = [...pane.middle]
   return {
     move: ({ screen }) => {
-      pane.center = [
+      pane.moveTo([
         start[0] - (screen[0] - at.screen[0]) * pane.sx,
         start[1] + (screen[1] - at.screen[1]) * pane.sy,
-      ]
-      pane.aim()
+      ])
     },
   }
 }
@@ -316,8 +316,25 @@ export const TOOLS = {
 }
 export const DRAWING = ["select", "polygon", "freehand", "rectangle", "ellipse", "brush", "eraser", "threshold"]
 
+// A notch of a wheel is one step; the many small movements of a touch pad are added up first.
+function wheelSteps() {
+  let sum = 0
+  return (event) => {
+    const moved = event.deltaY || event.deltaX
+    if (event.deltaMode || Math.abs(moved) >= NOTCH) {
+      sum = 0
+      return Math.sign(moved)
+    }
+    sum = sum * moved < 0 ? moved : sum + moved
+    if (Math.abs(sum) < NOTCH) return 0
+    sum = 0
+    return Math.sign(moved)
+  }
+}
+
 export function connect(viewer, pane) {
   const layer = pane.canvas
+  const notch = wheelSteps()
   let drag = null
   let last = { time: -Infinity, screen: [0, 0] }
   // Pointer events count no clicks.
@@ -378,7 +395,7 @@ export function connect(viewer, pane) {
     (event) => {
       event.preventDefault()
       event.stopPropagation()
-      const direction = Math.sign(event.deltaY || event.deltaX)
+      const direction = notch(event)
       if (!direction) return
       if (event.ctrlKey) pane.zoomBy(Math.exp(-direction * 0.15), placeOf(pane, event).screen)
       else if (event.shiftKey) viewer.step(pane, direction)

@@ -57,6 +57,7 @@ class Viewer {
     else if (what === "smooth") for (const pane of this.panes) pane.smoothen()
     else if (what === "page") this.layout()
     else if (what === "tool") this.toolChanged()
+    else if (what === "linked") this.aim()
     else if (what === "hidden") for (const pane of this.panes) pane.look()
     if (what === "frame") this.side.curves()
     this.redraw()
@@ -69,6 +70,10 @@ class Viewer {
 
   redraw() {
     for (const pane of this.visible()) pane.draw()
+  }
+
+  aim() {
+    for (const pane of this.panes) pane.aim()
   }
 
   visible() {
@@ -115,6 +120,9 @@ class Viewer {
     this.grid.style.gridTemplateColumns = `repeat(${Math.min(columns, shown.length)}, minmax(0, 1fr))`
     this.grid.style.gridAutoRows = "minmax(0, 1fr)"
     this.grid.classList.toggle("single", shown.length === 1)
+    // Of three pictures, the first is the large one.
+    const three = shown.length === 3 && columns === 2
+    for (const pane of this.panes) pane.el.style.gridRow = three && pane === shown[0] ? "span 2" : ""
     if (!shown.includes(this.active)) this.focus(shown[0])
     this.focus(this.active)
     this.refresh()
@@ -203,18 +211,18 @@ class Viewer {
     return this.palettes.get(key)
   }
 
-  autoWindow(pane) {
-    this.state.set("tool", "window")
+  // From the values of the picture, without the given part at both ends.
+  autoWindow(pane, part = 0.01) {
     const found = this.store.get(pane.series, pane.axis, pane.index, pane.frame)
     if (!found || pane.about.colour) return
-    const stride = Math.max(1, Math.floor(found.image.length / 50000))
+    const stride = part ? Math.max(1, Math.floor(found.image.length / 50000)) : 1
     const values = []
     for (let k = 0; k < found.image.length; k += stride) {
       if (Number.isFinite(found.image[k])) values.push(found.image[k])
     }
     values.sort((a, b) => a - b)
-    const at = (part) => values[Math.min(values.length - 1, Math.floor(part * values.length))]
-    if (values.length) this.state.setWindow(pane.series, at(0.01), Math.max(at(0.99), at(0.01) + pane.about.span * 1e-4))
+    const at = (place) => values[Math.min(values.length - 1, Math.floor(place * values.length))]
+    if (values.length) this.state.setWindow(pane.series, at(part), Math.max(at(1 - part), at(part) + pane.about.span * 1e-4))
   }
 
   preset(number) {
@@ -279,6 +287,12 @@ class Viewer {
       for (const one of this.panes) one.marks = []
       this.redraw()
     } else this.state.set("tool", "window")
+  }
+
+  remove(pane) {
+    if (this.regions.selected) return this.regions.remove()
+    pane.marks.pop()
+    return pane.draw()
   }
 
   done() {
