@@ -127,8 +127,12 @@ def _dimension(scene: Scene, name: str) -> dict[str, Any]:
         labels = [str(k) for k in places]
         beside = _beside(image, name)
         return {
-            **{"name": name, "unit": "", "labels": labels, "named": False},
-            **{"beside": beside, "places": places},
+            "name": name,
+            "unit": "",
+            "labels": labels,
+            "named": False,
+            "beside": beside,
+            "places": places,
         }
     values = np.asarray(image.coords[name].values)
     numeric = values.dtype.kind in "iuf"
