@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from imagedata_xr import schema
 from imagedata_xr.errors import GeometryError, OptionError, WriteError
+from imagedata_xr.formats.dicom.write.blocks import ahead, loaded
 from imagedata_xr.index import grid_of
 
 if TYPE_CHECKING:
@@ -78,14 +80,21 @@ class Layout:
         Yield the index and the values (row, column[, rgb]) of each frame, in order.
 
         A lazy array is read frame by frame, a Dask array chunk by chunk along the leading
-        dimensions, so that no chunk is computed twice.
+        dimensions, so that no chunk is computed twice, and several chunks at a time.
         """
         variable = self.image.variable
         own = [name for name in (*IN_PLANE, schema.RGB) if name in variable.dims]
-        for block in self._blocks():
-            part = variable.isel(dict(zip(self.leading, block, strict=True)))
+
+        def cut(block: tuple[slice, ...]) -> xr.Variable:
+            return variable.isel(dict(zip(self.leading, block, strict=True)))
+
+        blocks = list(self._blocks())
+        largest = max(math.prod(k.stop - k.start for k in block) for block in blocks)
+        count = ahead(variable, largest * math.prod(self.plane) * variable.dtype.itemsize)
+        parts = loaded(variable, blocks, cut, min(count, len(blocks)))
+        for block, part in zip(blocks, parts, strict=True):
             # Load before transposing: a lazy backend array may not know how to turn its axes.
-            values = part.load().transpose(*self.leading, *own).values
+            values = part.transpose(*self.leading, *own).values
             lead = values.shape[: len(self.leading)]
             values = values.reshape(*lead, *self.plane, *((3,) if self.is_rgb else ()))
             for offset in np.ndindex(lead):

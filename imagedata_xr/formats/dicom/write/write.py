@@ -82,7 +82,7 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
 
     Without `syntax`, files are native, in the implicit or explicit little endian of their source,
     or explicit little endian. The target appears complete or not at all. Lazy arrays are read frame by
-    frame, Dask arrays chunk by chunk; where values are computed or rescaled, twice.
+    frame, Dask arrays chunk by chunk, several at a time; where values are computed or rescaled, twice.
 
     The masks of a segmentation (dimension ``segment``) become a segmentation, as `to_dicom_seg`
     writes it; floating point values of a parametric map become such a map, bit for bit.
