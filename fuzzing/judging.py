@@ -71,18 +71,18 @@ def _place(error):
 
 @contextlib.contextmanager
 def time_limit(seconds):
-    """Raise HangError where the block takes longer."""
+    """Raise HangError where the block takes longer, in seconds of this process: others may run."""
 
     def ring(*_):
         raise HangError(f"longer than {seconds} s")
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGPROF, ring)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def bound_memory(more=MEMORY):

@@ -72,11 +72,28 @@ class Limits:
                 f"{name}: one frame would be {frame} bytes, decoded: if this is right, allow it by "
                 f"set_options(frame_bytes={frame})"
             )
-        total = frame * frames
-        if total > self.image_ratio_free_bytes and total > self.image_ratio * stored:
+        self.check_ratio(f"{name}: {frames} frames of {frame} bytes", stored, frame * frames)
+
+    def check_ratio(self, what: str, stored: int, decoded: int) -> None:
+        """
+        Raise where few bytes claim to be very many.
+
+        Parameters
+        ----------
+        what : str
+            For the message: file and part of it.
+        stored, decoded : int
+            Bytes in the file, and in memory.
+
+        Raises
+        ------
+        FormatError
+            It would be more than the limits allow.
+        """
+        if decoded > self.image_ratio_free_bytes and decoded > self.image_ratio * stored:
             raise FormatError(
-                f"{name}: claims {frames} frames of {frame} bytes out of {stored}: if this is right, allow it "
-                f"by set_options(image_ratio={-(-total // max(stored, 1))})"
+                f"{what} are claimed out of {stored}: if this is right, allow it by "
+                f"set_options(image_ratio={-(-decoded // max(stored, 1))})"
             )
 
 

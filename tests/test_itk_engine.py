@@ -287,3 +287,27 @@ def test_writer_refuses_what_it_cannot_keep(tmp_path):
     np.testing.assert_array_equal(back.values, da.values)
     assert (back - da).shape == da.shape
     assert not back.attrs
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("dimension: 3", "dimension: 99"),
+        ("dimension: 3", "dimension: -1"),
+        ("sizes: 6 5 4", "sizes: 6 5 4 3"),
+        ("sizes: 6 5 4", "sizes: 6 5 -4"),
+        ("kinds: domain domain domain", "kinds: " + "domain " * 4000),
+        (") (", ",0,0,0,0,0,0,0,0,0) ("),
+        (") (", ") " + "(1,2,3) " * 3000 + "("),
+        ("space origin: (", "space origin: (1,2,"),
+    ],
+)
+def test_fields_of_nrrd_that_do_not_fit(tmp_path, old, new):
+    """More entries than axes would end the whole process within ITK: they do not get there."""
+    path = to_itk(image_of(Phantom(shape=(4, 5, 6), orientation="oblique")), tmp_path / "a.nrrd")
+    raw = path.read_bytes()
+    head, _, rest = raw.partition(b"\n\n")
+    assert old.encode() in head
+    path.write_bytes(head.replace(old.encode(), new.encode(), 1) + b"\n\n" + rest)
+    with pytest.raises(FormatError, match=r"a\.nrrd"):
+        opened(path)

@@ -348,6 +348,24 @@ def test_lies_of_a_header(tmp_path, change, reason):
         opened(path).load()
 
 
+def test_empty_variables(tmp_path):
+    """A variable without numbers is no image, however long its other axes are."""
+    scipy_io.savemat(tmp_path / "a.mat", {"scan": np.zeros((0, 3, 4))})
+    with pytest.raises(OptionError, match="empty"):
+        opened(tmp_path / "a.mat", variable="scan")
+
+
+def test_numbers_that_are_not_stored(tmp_path):
+    """An HDF5 file of few bytes that claims a huge array is refused."""
+    with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+        file.create_dataset("scan", (1 << 11, 1 << 11, 1 << 11), "f8", chunks=(1, 64, 64))
+        file["scan"].attrs["MATLAB_class"] = np.bytes_("double")
+    with (tmp_path / "a.mat").open("r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file")
+    with pytest.raises(FormatError, match="image_ratio"):
+        opened(tmp_path / "a.mat")
+
+
 def test_what_the_engine_opens(tmp_path):
     """MAT files are recognised without being named; others are an error."""
     path = image().med.to_mat(tmp_path / "a.mat")

@@ -217,7 +217,11 @@ class _Walk:
         try:
             if reduces:
                 return _shaped(name, *values)
-            return (_OWN.get(name) or getattr(np, name))(*values)
+            function = _OWN.get(name) or getattr(np, name)
+            wanted = getattr(function, "nin", len(values))
+            if len(values) != wanted:
+                raise OptionError(f"{ast.unparse(node)}: {name} takes {wanted} arguments")
+            return function(*values)
         except (TypeError, ValueError) as error:
             if isinstance(error, OptionError):
                 raise

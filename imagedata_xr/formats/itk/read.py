@@ -16,6 +16,7 @@ from imagedata_xr.formats.itk.guess import FORMATS, format_of, holds_itk
 from imagedata_xr.formats.itk.header import Axes, axes_of, dataset_of, header_of
 from imagedata_xr.formats.itk.lengths import check_length
 from imagedata_xr.formats.itk.metaheader import check_meta_header
+from imagedata_xr.formats.itk.nrrdheader import check_nrrd_header
 from imagedata_xr.formats.itk.sitk import quiet, reason, require_sitk
 from imagedata_xr.formats.itk.stack import files_of
 from imagedata_xr.lazy import FrameArray, lazily
@@ -33,6 +34,7 @@ __all__ = ["open_image"]
 
 NRRD_SPACE: Final = "NRRD_space"
 META: Final = "MetaImageIO"
+NRRD: Final = "NrrdImageIO"
 
 
 def open_image(
@@ -80,6 +82,8 @@ def _checked(source: Any) -> str:
         raise FormatError(f"{path}: its first bytes are not those of a {kind.name} file{hint}")
     if kind.io == META:
         check_meta_header(str(path))
+    elif kind.io == NRRD:
+        check_nrrd_header(str(path))
     return str(path)
 
 

@@ -229,7 +229,7 @@ def _check_size(path: str, shape: tuple[int, ...], place: Place) -> None:
     """Raise where so many numbers cannot be in the element, before memory is taken for them."""
     # MATLAB stores numbers in the smallest type that holds them: one byte at least.
     most = place.length * (LARGEST_RATIO if place.packed else 1)
-    if min(shape) < 0 or math.prod(shape) > most:
+    if min(shape) < 0 or math.prod(max(n, 1) for n in shape) > most:
         raise _damaged(
             path, f"{' x '.join(map(str, shape))} numbers in {place.length} bytes cannot be"
         )

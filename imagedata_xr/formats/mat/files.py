@@ -15,6 +15,7 @@ from imagedata_xr.errors import (
     SourceNotFoundError,
 )
 from imagedata_xr.formats.mat.elements import stored_variables
+from imagedata_xr.options import limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,7 +151,12 @@ def _of_hdf(path: str, key: str) -> tuple[dict[str, HdfVariable], str]:
                     text = read_text(item[()])
                 dtype = _dtype_of(item, kind)
                 if dtype is not None and not item.attrs.get("MATLAB_empty", 0):
+                    limits().check_ratio(
+                        f"{path}: {name}", item.id.get_storage_size(), item.size * dtype.itemsize
+                    )
                     found[name] = HdfVariable(path, name, item.shape[::-1], dtype)
+    except FormatError:
+        raise
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise FormatError(f"{path}: is no MAT file, or damaged: {error}") from error
     return found, text

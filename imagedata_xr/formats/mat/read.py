@@ -83,6 +83,8 @@ def _only_image(path: str, found: Mapping[str, Stored | HdfVariable], variable: 
 def _dataset(
     path: str, one: Stored | HdfVariable, own: dict[str, Any], dims: Sequence[str] | None
 ) -> xr.Dataset:
+    if 0 in one.shape:
+        raise OptionError(f"{path}: the variable is empty: {' x '.join(map(str, one.shape))}")
     names = _names(path, one, own, dims)
     # MATLAB drops axes of length 1 at the end, and has two at least.
     shape = (*one.shape, *[1] * (len(names) - len(one.shape)))
