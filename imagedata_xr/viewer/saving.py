@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagedata_xr.errors import MissingDependencyError, OptionError, WriteError
+from imagedata_xr.viewer import captions
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["save_page", "save_picture"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+# Panel writes its scripts into a saved page, but style sheets and icons as addresses.
+STYLES = re.compile(
+    r"https://cdn\.holoviz\.org/panel/[\w.]+/dist/(?P<path>[\w/-]+\.(?P<suffix>css|png|ico))(\?v=[\w.]+)?"
+)
 
 
 def save_page(view: Viewer, path: str | os.PathLike[str]) -> Path:
@@ -47,11 +55,22 @@ def save_page(view: Viewer, path: str | os.PathLike[str]) -> Path:
     target = _target(path, (".html", ".htm"))
     from bokeh.resources import INLINE
 
-    page = view.page(offline=True)
-    _replace(
-        target, lambda partial: page.save(str(partial), resources=INLINE, title="imagedata_xr")
-    )
+    page, text = view.page(offline=True), io.StringIO()
+    page.save(text, resources=INLINE, title="imagedata_xr")
+    whole = STYLES.sub(_inline, text.getvalue())
+    _replace(target, lambda partial: partial.write_text(whole, encoding="utf-8"))
     return target
+
+
+def _inline(found: re.Match[str]) -> str:
+    """Return a file of Panel as an address that holds it, in place of one in a network."""
+    import panel as pn
+
+    path = Path(pn.__file__).parent / "dist" / found["path"]
+    if not path.is_file():
+        return found[0]
+    kind = {"css": "text/css", "png": "image/png", "ico": "image/x-icon"}[found["suffix"]]
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
 def save_picture(view: Viewer, path: str | os.PathLike[str], *, size: int = 640) -> Path:
@@ -79,15 +98,17 @@ def save_picture(view: Viewer, path: str | os.PathLike[str], *, size: int = 640)
         ) from error
     stage = view.stage
     first = stage.page * stage.per_page
-    tiles = [
-        _tile(view, pane["series"], pane["axis"], size)
-        for pane in stage.panes[first : first + stage.per_page]
-    ]
+    panes = stage.panes[first : first + stage.per_page]
+    tiles = [_tile(view, pane["series"], pane["axis"], size) for pane in panes]
     height = max(tile.height for tile in tiles)
     whole = Image.new("RGB", (sum(tile.width for tile in tiles), height))
     left = 0
-    for tile in tiles:
-        whole.paste(tile, (left, (height - tile.height) // 2))
+    for pane, tile in zip(panes, tiles, strict=True):
+        framed = Image.new("RGB", (tile.width, height))
+        framed.paste(tile, (0, (height - tile.height) // 2))
+        if not stage.hide_text:
+            _caption(view, pane["series"], pane["axis"], framed)
+        whole.paste(framed, (left, 0))
         left += tile.width
     _replace(target, whole.save)
     return target
@@ -107,7 +128,7 @@ def colours(
 
 
 def _tile(view: Viewer, series: int, axis: int, size: int) -> Any:
-    """Return one picture with its outlines and letters."""
+    """Return one picture with its outlines."""
     from PIL import Image, ImageDraw
 
     stage = view.stage
@@ -133,9 +154,25 @@ def _tile(view: Viewer, series: int, axis: int, size: int) -> Any:
             down = (np.asarray(ys) - top) / (bottom - top) * shape[1]
             corners = list(zip(across.tolist(), down.tolist(), strict=True))
             draw.line([*corners, corners[0]], fill=record["color"], width=2)
-    if not stage.hide_text:
-        _write(draw, shape, plane.letters, "\n".join(shown.about["patient"]))
     return tile
+
+
+def _caption(view: Viewer, series: int, axis: int, tile: Any) -> None:
+    """Write what the browser writes over a picture: who, which slice, window, letters, scale."""
+    from PIL import ImageDraw
+
+    stage, shown = view.stage, view.series[series]
+    plane, draw = shown.scene.planes[axis], ImageDraw.Draw(tile)
+    lines = captions.place(shown, axis, stage.index[series][axis], stage.frame[series])
+    if not shown.scene.colour:
+        lines.append(captions.window(*stage.windows[series]))
+    corners = (shown.about["patient"], shown.about["title"], lines)
+    _write(draw, tile.size, plane.letters, corners)
+    if shown.scene.directions is not None:
+        left, right = plane.x_range
+        step = float(np.linalg.norm(shown.scene.directions[:, plane.across]))
+        mm = step * abs(right - left) / tile.width
+        _scale(draw, tile.size, *captions.scale_bar(tile.width, mm))
 
 
 def _pixels(view: Viewer, series: int, axis: int) -> NDArray[np.uint8]:
@@ -157,12 +194,28 @@ def _pixels(view: Viewer, series: int, axis: int) -> NDArray[np.uint8]:
     return np.asarray((pixels * (1 - alpha) + above * alpha + 0.5).astype(np.uint8))
 
 
-def _write(draw: Any, shape: tuple[int, int], letters: tuple[str, ...], text: str) -> None:
+def _style(shape: tuple[int, int]) -> dict[str, Any]:
     from PIL import ImageFont
 
+    font = ImageFont.load_default(size=max(8, min(14, min(shape) // 24)))
+    return {"font": font, "stroke_width": 1, "stroke_fill": "black"}
+
+
+def _scale(draw: Any, shape: tuple[int, int], length: int, text: str) -> None:
+    """Draw the mm scale above the lower letter."""
+    x, y = (shape[0] - length) // 2, shape[1] - 26
+    corners = [(x, y - 4), (x, y), (x + length, y), (x + length, y - 4)]
+    for color, width in (("black", 4), ("#d8e2ea", 2)):
+        draw.line(corners, fill=color, width=width)
+    draw.text((shape[0] // 2, y - 5), text, fill="#ffd75e", anchor="md", **_style(shape))
+
+
+def _write(
+    draw: Any, shape: tuple[int, int], letters: tuple[str, ...], corners: Sequence[list[str]]
+) -> None:
+    """Write letters at the edges, and texts of the corners top left, top right, bottom left."""
     width, height = shape
-    font = ImageFont.load_default(size=14)
-    style = {"font": font, "stroke_width": 1, "stroke_fill": "black"}
+    style = _style(shape)
     places = (
         (4, height // 2, "lm"),
         (width - 4, height // 2, "rm"),
@@ -171,7 +224,14 @@ def _write(draw: Any, shape: tuple[int, int], letters: tuple[str, ...], text: st
     )
     for (x, y, anchor), letter in zip(places, letters, strict=True):
         draw.text((x, y), letter, fill="#ffd75e", anchor=anchor, **style)
-    draw.multiline_text((6, 4), text, fill="#d8e2ea", **style)
+    spots = (
+        ((6, 4), "la", "left"),
+        ((width - 6, 4), "ra", "right"),
+        ((6, height - 6), "ld", "left"),
+    )
+    for (spot, anchor, align), lines in zip(spots, corners, strict=True):
+        text = "\n".join(lines)
+        draw.multiline_text(spot, text, fill="#d8e2ea", anchor=anchor, align=align, **style)
 
 
 def _target(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Path:

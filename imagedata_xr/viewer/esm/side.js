@@ -58,6 +58,7 @@ export class Side {
     this.el = element("div", "side", root)
     this.el.hidden = !viewer.model.records.length
     this.voxel = null
+    this.saved = JSON.stringify(viewer.model.records)
     this.list = element("div", "", this.el)
     const row = element("div", "group", this.el)
     const add = (text, title, action) => {
@@ -108,12 +109,18 @@ export class Side {
       const line = element("tr", "", this.table)
       for (const name of Object.keys(COLUMNS)) element("td", "", line, typeof row[name] === "number" ? briefly(row[name]) : row[name] ?? "")
     }
-    this.table.hidden = !model.table.length
-    this.units.hidden = !model.table.some((row) => row.units)
+    this.table.hidden = !model.table.length || this.stale
+    this.units.hidden = this.table.hidden || !model.table.some((row) => row.units)
     this.units.textContent = `Values in ${this.viewer.state.series[0].units}`
     this.hint.textContent = model.offline ? "A saved page: numbers of regions need Python."
       : regions.records.length ? "" : "Choose a tool and draw. The table follows."
     this.curves()
+  }
+
+  // In a saved page, numbers are those of the regions with which it was saved.
+  get stale() {
+    const { model, regions } = this.viewer
+    return model.offline && JSON.stringify(regions.records) !== this.saved
   }
 
   names() {
@@ -142,7 +149,7 @@ export class Side {
     const { model, active, state } = this.viewer
     const dim = active?.about.dims[state.dimension]
     const { curves } = model
-    const has = Boolean(curves.lines?.length && dim)
+    const has = Boolean(curves.lines?.length && dim) && !this.stale
     this.title.hidden = !has
     this.plot.style.display = has ? "" : "none"
     const at = dim?.places[state.frame[active.series][state.dimension]]
