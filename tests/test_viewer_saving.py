@@ -8,7 +8,6 @@ import xarray as xr
 from viewer_browser import Screen, axial, browser, dynamic, eventually, opened
 
 pytest.importorskip("panel")
-Image = pytest.importorskip("PIL.Image")
 
 from imagedata_xr.errors import OptionError, WriteError
 from imagedata_xr.roi import Roi, rectangle
@@ -29,6 +28,8 @@ def region(image):
 
 
 def pixels(path):
+    from PIL import Image
+
     with Image.open(path) as taken:
         return np.asarray(taken.convert("RGB")).astype(int)
 
