@@ -35,8 +35,12 @@ def notebook(folder):
     (kernel / "kernel.json").write_text(json.dumps(spec))
     cells = [
         {
-            **{"cell_type": "code", "id": f"c{k}", "source": text},
-            **{"metadata": {}, "outputs": [], "execution_count": None},
+            "cell_type": "code",
+            "id": f"c{k}",
+            "source": text,
+            "metadata": {},
+            "outputs": [],
+            "execution_count": None,
         }
         for k, text in enumerate(CELLS)
     ]
@@ -68,7 +72,7 @@ def lab(folder):
     options = ("--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0")
     command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={folder}"]
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603 - fixed words
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
             deadline = time.monotonic() + 90
             while not (found := list(runtime.glob("jpserver-*.json"))):
