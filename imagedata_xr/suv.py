@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from imagedata_xr.formats.dicom.headers import Header
 
-__all__ = ["suv"]
+__all__ = ["suv", "suv_factor"]
 
 GRAMS_PER_ML: Final = "g/ml"
 
@@ -78,6 +78,20 @@ def suv(da: xr.DataArray) -> xr.DataArray:
     >>> pet = xr.open_dataarray("pet/", engine="dicom")  # doctest: +SKIP
     >>> suv(pet).max()  # doctest: +SKIP
     """
+    factor = suv_factor(da)
+    values = da.astype(np.result_type(da.dtype, np.float32), keep_attrs=True)
+    if factor != 1.0:
+        with xr.set_options(keep_attrs=True):  # type: ignore[no-untyped-call]
+            values = values * factor
+    return values.assign_attrs({schema.UNITS: GRAMS_PER_ML})
+
+
+def suv_factor(da: xr.DataArray) -> float:
+    """
+    Return by what the values of a PET image are multiplied to make SUV by body weight, g/ml.
+
+    Parameters and errors are those of `suv`; no pixel is read.
+    """
     headers = _headers(da)
     units = _same(headers, "Units")
     if da.attrs.get(schema.UNITS) != units:
@@ -85,12 +99,7 @@ def suv(da: xr.DataArray) -> xr.DataArray:
             f"the values are in {da.attrs.get(schema.UNITS)!r}, but the header's Units are "
             f"{units!r}: take the array as it was opened (with its rescale)"
         )
-    factor = _factor(da, headers, str(units))
-    values = da.astype(np.result_type(da.dtype, np.float32), keep_attrs=True)
-    if factor != 1.0:
-        with xr.set_options(keep_attrs=True):  # type: ignore[no-untyped-call]
-            values = values * factor
-    return values.assign_attrs({schema.UNITS: GRAMS_PER_ML})
+    return _factor(da, headers, str(units))
 
 
 def _headers(da: xr.DataArray) -> tuple[Header, ...]:

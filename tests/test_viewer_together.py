@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from test_suv import opened as opened_pet
+from test_suv import phantom as pet
 from viewer_browser import axial, browser, dynamic, eventually, opened
 
 from imagedata_xr.geometry import grid_from_affine
 from imagedata_xr.index import position_coords
+from imagedata_xr.suv import suv
 
 pytest.importorskip("panel")
 
@@ -159,3 +162,23 @@ def test_place_beyond_a_series(chromium):
         screen.page.locator(".notice").get_by_text("beyond the series").wait_for()
         dimmed = "e => getComputedStyle(e).opacity"
         assert [one.evaluate(dimmed) for one in screen.page.locator(".plot").all()] == ["1", "0.3"]
+
+
+def test_suv_of_pet(chromium, tmp_path):
+    """Activity is read out as SUV, too, and the presets of SUV are windows of it."""
+    image = opened_pet(pet(), tmp_path / "pet")
+    expected = float(suv(image)[1, 2, 3])
+    shown = view(image)
+    with opened(chromium, shown) as screen:
+        place = (float(image.column[3]), float(image.row[2]))
+        screen.press("Home", "ArrowUp")
+        screen.page.mouse.move(*screen.at(*place))
+        text = screen.page.locator(".br").get_by_text("SUV")
+        text.wait_for()
+        lines = text.inner_text().split("\n")
+        assert float(lines[-1].removeprefix("SUV ")) == pytest.approx(expected, rel=5e-3)
+        presets = [one["name"] for one in shown.series[0].about["presets"]]
+        screen.press(str(presets.index("SUV 0-5") + 1))
+        eventually(lambda: shown.window[1] == pytest.approx(5 * float(image[1, 2, 3]) / expected))
+    del image.attrs["units"]
+    assert not any("SUV" in one["name"] for one in view(image).series[0].about["presets"])

@@ -23,7 +23,12 @@ WRITTEN: Final = {"BQML": "Bq/ml", "s/mm2": "s/mm²", "mm2/s": "mm²/s", "GML": 
 
 
 def describe(
-    scene: Scene, picture: NDArray[Any], overlay: Overlay | None, *, phi: bool
+    scene: Scene,
+    picture: NDArray[Any],
+    overlay: Overlay | None,
+    *,
+    suv: float | None = None,
+    phi: bool,
 ) -> dict[str, Any]:
     """
     Return the description of one series.
@@ -34,6 +39,8 @@ def describe(
     picture : ndarray
         Any of its pictures.
     overlay : Overlay or None
+    suv : float, optional
+        By what the values are multiplied to make SUV.
     phi : bool
         Whether it may say who the patient is.
 
@@ -46,6 +53,9 @@ def describe(
     named = [
         (name, *windows.limits(center, width)) for name, center, width in windows.presets(image)
     ]
+    if suv is not None:
+        made = [(name, center / suv, width / suv) for name, center, width in windows.SUV_PRESETS]
+        named += [(name, *windows.limits(center, width)) for name, center, width in made]
     low, high = (0.0, 1.0) if scene.colour else windows.percentiles(picture)
     return {
         "patient": _patient(scene) if phi else [],
@@ -60,8 +70,9 @@ def describe(
         "dims": [_dimension(scene, name) for name in scene.dims],
         "planes": [_plane(plane) for plane in scene.planes],
         "colour": scene.colour,
+        "suv": suv,
         "span": max(high - low, 1e-12),
-        "presets": [{"name": n, "low": float(lo), "high": float(hi)} for n, lo, hi in named],
+        "presets": [{"name": n, "low": float(lo), "high": float(hi)} for n, lo, hi in named[:9]],
         "overlay": None if overlay is None else _overlay(overlay),
     }
 

@@ -9,7 +9,8 @@ import xarray as xr
 
 from imagedata_xr import schema
 from imagedata_xr.display import windows
-from imagedata_xr.errors import OptionError
+from imagedata_xr.errors import ImagedataError, OptionError
+from imagedata_xr.suv import suv_factor
 from imagedata_xr.viewer.about import describe
 from imagedata_xr.viewer.figures import figure
 from imagedata_xr.viewer.overlays import overlay_for
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from imagedata_xr.viewer.planes import Orientation, Scene
 
 __all__ = ["Series", "open_series"]
+
+ACTIVITY = ("BQML", "CNTS")  # units of PET images of which SUV can be made
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,4 +84,15 @@ def open_series(
     first = (0,) * len(shown.dims)
     picture = source.plane(first, shown.native, shown.shape[shown.native] // 2)
     limits = (0.0, 1.0) if shown.colour else windows.first_limits(image, picture)
-    return Series(shown, source, over, limits, describe(shown, picture, over, phi=phi))
+    about = describe(shown, picture, over, suv=_suv(image), phi=phi)
+    return Series(shown, source, over, limits, about)
+
+
+def _suv(image: xr.DataArray) -> float | None:
+    """Return what makes SUV of PET values; None where the headers do not say it."""
+    if image.attrs.get(schema.UNITS) not in ACTIVITY:
+        return None
+    try:
+        return suv_factor(image)
+    except ImagedataError:
+        return None

@@ -326,6 +326,7 @@ export class Pane {
       return [`${rgba & 255}, ${(rgba >> 8) & 255}, ${(rgba >> 16) & 255}`]
     }
     const lines = [`${shortly(found.image[offset])} ${about.units}`]
+    if (about.suv) lines.push(`SUV ${shortly(+(found.image[offset] * about.suv).toPrecision(3))}`)
     if (found.overlay) {
       const value = found.overlay[offset]
       const { name, labels, units, discrete } = about.overlay
