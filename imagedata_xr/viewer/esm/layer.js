@@ -87,7 +87,10 @@ function drawCrosshair(context, pane) {
     context.moveTo(x0, y0)
     context.lineTo(x1, y1)
   }
-  context.strokeStyle = "#4ab4ffb0"
+  context.strokeStyle = "#0006"
+  context.lineWidth = 3
+  context.stroke()
+  context.strokeStyle = "#4ab4ffd0"
   context.lineWidth = 1
   context.stroke()
 }

@@ -45,7 +45,7 @@ export const STYLE = `
 .imxr .structure input[type=text] { flex:1; min-width:0 }
 .imxr .hint { color:#8b949e; font-size:12px }
 .imxr svg { width:100%; height:190px; background:#0d1117 }
-.imxr .help { position:absolute; inset:5%; z-index:30; overflow:auto; background:#0d1117f2; border:1px solid #30363d; border-radius:6px; padding:12px 16px; columns:3 300px; column-gap:24px }
+.imxr .help { position:absolute; inset:5%; z-index:30; overflow:auto; background:#0d1117fa; border:1px solid #30363d; border-radius:6px; padding:12px 16px; columns:3 300px; column-gap:24px }
 .imxr .help h3 { margin:0 0 4px; font-size:14px; color:#4ab4ff }
 .imxr .help div { display:flex; gap:8px; break-inside:avoid }
 .imxr .help section { margin-bottom:12px; break-inside:avoid }
