@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,7 +18,7 @@ from imagedata_xr.errors import DataWarning, FormatError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LONGEST", "NiftiHeader", "is_header", "parse_header"]
+__all__ = ["LONGEST", "NiftiHeader", "is_header", "parse_header", "with_matrix"]
 
 NIFTI1: Final = np.dtype(
     [
@@ -239,6 +239,27 @@ def parse_header(head: bytes, name: str) -> NiftiHeader:
         seconds=SECONDS_OF_UNIT.get(units & 56),
         fields=fields,
     )
+
+
+def with_matrix(header: NiftiHeader, matrix: NDArray[np.float64] | None) -> NiftiHeader:
+    """
+    Return a header whose sform is a matrix in float64; None: that has no place.
+
+    Parameters
+    ----------
+    header : NiftiHeader
+    matrix : ndarray of float, shape (4, 4), or None
+        Takes voxel indices (i, j, k, 1) to RAS, in the unit of the header.
+    """
+    fields = np.zeros((), NIFTI2)
+    for name in set(NIFTI2.names or ()) & set(header.fields.dtype.names) - {"magic", "unused"}:
+        fields[name] = header.fields[name]
+    if matrix is None:
+        fields["qform_code"] = fields["sform_code"] = 0
+    else:
+        fields["sform_code"] = max(int(fields["sform_code"]), 1)
+        fields["srow"] = matrix[:3]
+    return replace(header, fields=fields[()])
 
 
 def _what_else(head: bytes) -> str:

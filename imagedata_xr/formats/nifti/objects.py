@@ -18,7 +18,7 @@ from imagedata_xr.formats.nifti.encode import (
     require_nibabel,
 )
 from imagedata_xr.formats.nifti.gunzip import opened
-from imagedata_xr.formats.nifti.header import NIFTI2, parse_header
+from imagedata_xr.formats.nifti.header import parse_header, with_matrix
 from imagedata_xr.formats.nifti.layout import layout_of
 from imagedata_xr.formats.nifti.read import Options, dataset_of
 from imagedata_xr.formats.nifti.timing import timing_of
@@ -180,14 +180,10 @@ def _header(image: Any) -> NiftiHeader:
         own.set_data_shape(image.shape)
     own.set_data_offset(own.single_vox_offset if own.is_single else 0)
     found = parse_header(own.binaryblock, name)
-    # float64, so that the matrix stays what it is
-    fields = np.zeros((), NIFTI2)
-    for field in set(NIFTI2.names or ()) & set(found.fields.dtype.names) - {"magic", "unused"}:
-        fields[field] = found.fields[field]
-    fields["qform_code"] = fields["sform_code"] = 0
+    # float64, so that the matrix stays what it is; nibabel has chosen between the forms.
+    found = with_matrix(found, None)
     if is_placed and affine is not None:
-        fields["sform_code"] = max(int(own["sform_code"]), 1)
-        fields["srow"] = affine[:3]
+        found = with_matrix(found, np.asarray(affine, dtype=np.float64))
     dtype = np.dtype(dataobj.dtype)
     return replace(
         found,
@@ -196,5 +192,4 @@ def _header(image: Any) -> NiftiHeader:
         offset=int(getattr(dataobj, "offset", 0)),
         slope=float(getattr(dataobj, "slope", 1.0)),
         inter=float(getattr(dataobj, "inter", 0.0)),
-        fields=fields[()],
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from imagedata_xr.errors import DataWarning, FormatError, GeometryError, OptionError
+from imagedata_xr.formats.nifti.header import with_matrix
 from imagedata_xr.geometry import grid_from_affine, lps_ras_affine
 from imagedata_xr.schema import COLUMN, ROW, SLICE
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.nifti.header import NiftiHeader
     from imagedata_xr.geometry import Grid
 
-__all__ = ["FORMS", "affine_of", "grid_of_header"]
+__all__ = ["FORMS", "affine_of", "grid_of_header", "unrounded"]
 
 FORMS: Final = ("sform", "qform", "none")
 # Two matrices that put a corner of the image this far apart are two places, mm and voxels.
@@ -60,6 +61,29 @@ def affine_of(header: NiftiHeader, form: str) -> NDArray[np.float64]:
     if not np.isfinite(matrix).all():
         raise FormatError(f"the {form} has numbers that are not finite: {matrix.tolist()}")
     return matrix
+
+
+def unrounded(header: NiftiHeader, stored: Any) -> NiftiHeader:
+    """
+    Return the header with the matrix that our writer stored beside it, where it is the same one.
+
+    Parameters
+    ----------
+    header : NiftiHeader
+    stored : object
+        What stands beside the file; anything.
+    """
+    try:
+        matrix = np.array(stored, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return header
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or header.mm != 1:
+        return header
+    with np.errstate(over="ignore"):
+        is_same = np.array_equal(matrix[:3].astype(np.float32), header.numbers("srow"))
+    return (
+        with_matrix(header, matrix) if is_same and int(header.fields["sform_code"]) > 0 else header
+    )
 
 
 def _rotation(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,7 +25,8 @@ from imagedata_xr.formats.nifti.beside import (
 )
 from imagedata_xr.formats.nifti.gunzip import Gunzipped, opened
 from imagedata_xr.formats.nifti.header import LONGEST, parse_header
-from imagedata_xr.formats.nifti.place import affine_of, grid_of_header
+from imagedata_xr.formats.nifti.place import affine_of, grid_of_header, unrounded
+from imagedata_xr.formats.nifti.sidecar import AFFINE
 from imagedata_xr.formats.nifti.volumes import VoxelArray
 from imagedata_xr.lazy import lazily
 from imagedata_xr.sources import LocalFile, find_sources
@@ -166,7 +167,9 @@ def dataset_of(
     axes = axis_names(header, beside, None if options.dims is None else tuple(options.dims), name)
     sizes = {**axes, **dict(zip(schema.SPATIAL[::-1], header.shape[:3], strict=True))}
     private = beside.json.get(KEY)
-    stored = coordinates(private.get("coords") if isinstance(private, dict) else None, sizes, name)
+    private = private if isinstance(private, dict) else {}
+    stored = coordinates(private.get("coords"), sizes, name)
+    header = unrounded(header, private.get(AFFINE))
     stored |= _given(options.dims, axes)
     grid, form = grid_of_header(header, options.form, name)
     names = canonical_order(tuple(axes)[::-1])

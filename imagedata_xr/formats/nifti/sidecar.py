@@ -9,7 +9,8 @@ nor institution, device serial number, UID or date gets into the file. Free text
 What NIfTI itself cannot say stands under ``imagedata_xr``: ``dims``, the names of the file's
 axes, i first; and ``coords``, every numeric coordinate that does not follow from the geometry, as
 ``{name: {"dims": [...], "values": [...], "units": "..."}}`` with values in the order of the file
-(missing values are null).
+(missing values are null); and ``affine``, the matrix in float64, which counts where the header has
+the same numbers in float32.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.nifti.layout import Layout
     from imagedata_xr.formats.nifti.timing import Timing
 
-__all__ = ["sidecar_text"]
+__all__ = ["AFFINE", "sidecar_text"]
+
+AFFINE: Final = "affine"
 
 PLAIN: Final = {
     "Modality": "Modality",
@@ -99,6 +102,8 @@ def sidecar_text(da: xr.DataArray, layout: Layout, timing: Timing) -> str:
     content["ConversionSoftware"] = "imagedata_xr"
     content["ConversionSoftwareVersion"] = _own_version()
     content[KEY] = {"dims": list(layout.nifti_dims), "coords": _coords(da, layout)}
+    if layout.is_placed:
+        content[KEY][AFFINE] = layout.affine.tolist()
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -89,6 +89,8 @@ class Acquisition:
             wanted = self._value(name, index)
             if wanted is None or _same(wanted, _read(name, frame)):
                 continue
+            if name == schema.TRIGGER_TIME and frame is None and not self._is_time(wanted, index):
+                continue
             setattr(dataset, keyword, decimal(wanted))
         self._diffusion(dataset, index, frame, turned=turned)
         moved = self._moment(dataset, index)
@@ -107,6 +109,12 @@ class Acquisition:
         column = self.columns.get(name)
         value = None if column is None else float(column[index])
         return value if value is not None and np.isfinite(value) else None
+
+    def _is_time(self, trigger: float, index: tuple[int, ...]) -> bool:
+        """Whether a reader that takes the trigger time for the time, ms, finds the time."""
+        if self.times is None or self.start is not None:
+            return True
+        return _same(trigger, float(self.times[index]) * 1000)
 
     def _diffusion(
         self, dataset: Any, index: tuple[int, ...], frame: Frame | None, *, turned: bool
