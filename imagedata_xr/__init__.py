@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.mat import to_mat
     from imagedata_xr.formats.nifti import from_nibabel, to_nifti
     from imagedata_xr.inventory import list_formats
+    from imagedata_xr.listing import ls
     from imagedata_xr.pictures import to_image
     from imagedata_xr.viewer import get_roi, view
 
@@ -57,6 +58,7 @@ __all__ = [
     "from_sitk",
     "get_roi",
     "list_formats",
+    "ls",
     "map_series",
     "set_options",
     "to_dicom",
@@ -80,6 +82,7 @@ _LAZY = {
     "get_roi": "imagedata_xr.viewer",
     "Segment": "imagedata_xr.formats.dicom.write",
     "list_formats": "imagedata_xr.inventory",
+    "ls": "imagedata_xr.listing",
     "map_series": "imagedata_xr.cohorts",
     "to_dicom": "imagedata_xr.formats.dicom.write",
     "to_dicom_seg": "imagedata_xr.formats.dicom.write",

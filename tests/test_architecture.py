@@ -33,7 +33,7 @@ LEVELS = (
     ("display",),
     ("viewer",),
     ("pictures",),
-    ("accessor", "tree_accessor", "testing", "inventory"),
+    ("accessor", "tree_accessor", "testing", "inventory", "listing"),
     ("cli", "__main__"),
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}

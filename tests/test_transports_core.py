@@ -97,6 +97,28 @@ def test_odd_data_set_is_not_sent(tmp_path):
     assert "odd number of bytes" in failed[0].reason
 
 
+def test_data_set_of_another_syntax_is_not_sent(tmp_path):
+    """A data set without value representations in an explicit syntax is a failure, and vice versa."""
+    paths = write_series(Phantom(shape=(3, 4, 4)), tmp_path)
+    explicit, implicit = pydicom.uid.ExplicitVRLittleEndian, pydicom.uid.ImplicitVRLittleEndian
+    for path, syntaxes in zip(
+        paths, ((explicit, implicit), (implicit, explicit), (implicit, implicit)), strict=True
+    ):
+        ds = pydicom.dcmread(path)
+        parts = []
+        for syntax in syntaxes:
+            ds.file_meta.TransferSyntaxUID = syntax
+            ds.save_as(path, implicit_vr=syntax == implicit, little_endian=True)
+            with path.open("rb") as file:
+                offset = identify(file, path.name).offset
+            parts.append((path.read_bytes()[:offset], path.read_bytes()[offset:]))
+        path.write_bytes(parts[0][0] + parts[1][1])
+    ready, failed = outgoing(paths)
+    assert [one.path for one in ready] == paths[2:]
+    assert [one.path for one in failed] == list(map(str, paths[:2]))
+    assert ["not encoded as" in one.reason for one in failed] == [True, True], failed
+
+
 def test_identify_without_warnings(tmp_path):
     """Who an instance is matters here, not whether the rest of its header is well made."""
     (path,) = write_series(Phantom(shape=(1, 4, 4)), tmp_path)

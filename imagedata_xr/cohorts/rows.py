@@ -33,7 +33,7 @@ OTHER: Final = "other"
 BROKEN: Final = "broken"
 STRANGER: Final = "stranger"
 
-_WHO: Final = ("PatientID",)
+_WHO: Final = ("PatientID", "PatientName", "AccessionNumber")
 _WHICH: Final = (
     "StudyDate",
     "StudyDescription",

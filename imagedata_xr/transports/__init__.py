@@ -47,6 +47,7 @@ __all__ = [
     "fetch",
     "find",
     "is_remote",
+    "link",
     "store",
     "verify",
 ]
@@ -76,6 +77,27 @@ def find(url: str | Locator, *, level: Level | None = None, **options: Any) -> l
         The URL or an option means nothing.
     """
     return transport(url).find(url, level=level, **options)
+
+
+def link(url: str | Locator, record: Record, *, level: Level | None = None) -> str:
+    """
+    Return the URL of something that a server has.
+
+    Parameters
+    ----------
+    url : str
+        That was asked.
+    record : Record
+        What `find` returned.
+    level : {"patient", "study", "series", "instance"}, optional
+        Of what the URL is: of what the record is, by default, or of what is above it.
+
+    Returns
+    -------
+    str
+        Of studies and below without the Patient ID, where the protocol allows that.
+    """
+    return transport(url).link(Locator.parse(url), record, level or record.level)
 
 
 def fetch(url: str | Locator, folder: str | os.PathLike[str], **options: Any) -> Manifest:

@@ -39,6 +39,9 @@ class Transport(Protocol):
     ) -> list[Record]:
         """Return what a server has below a URL, at a level."""
 
+    def link(self, locator: Locator, record: Record, level: Level) -> str:
+        """Return the URL of a record, or of what is above it at a level."""
+
     def fetch(self, url: str | Locator, folder: str | os.PathLike[str], **options: Any) -> Manifest:
         """Copy what a server has at a URL into a folder."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from imagedata_xr.errors import FormatError, NoImagesError, SourceNotFoundError
-from imagedata_xr.transports.core.part10 import identify
+from imagedata_xr.transports.core.part10 import identify, is_encoded_as
 from imagedata_xr.transports.core.results import Outcome
 
 if TYPE_CHECKING:
@@ -33,11 +33,15 @@ class Outgoing:
     identity : Identity
     size : int
         Bytes of the file.
+    as_declared : bool
+        Whether the data set has value representations where its transfer syntax says so, and none
+        where it does not: servers wait for ever for the rest of one that has not.
     """
 
     path: Path
     identity: Identity
     size: int
+    as_declared: bool
 
     def outcome(self, state: str, **more: object) -> Outcome:
         """Return what became of it."""
@@ -85,6 +89,10 @@ def outgoing(files: Sequence[Path]) -> tuple[list[Outgoing], list[Outcome]]:
             reason = "the data set has an odd number of bytes, which DICOM does not allow"
             failed.append(one.outcome("failed", reason=reason, attempts=0))
             continue
+        if not one.as_declared:
+            reason = "the data set is not encoded as its transfer syntax says"
+            failed.append(one.outcome("failed", reason=reason, attempts=0))
+            continue
         first = ready.setdefault(one.identity.uid, one)
         if first is not one and not _same(first, one):
             reason = "another file with other contents has the same SOP Instance UID"
@@ -98,7 +106,9 @@ def _identified(path: Path) -> Outgoing | None:
         if start[128:] != b"DICM" and path.suffix.lower() not in _SUFFIXES:
             return None
         identity = identify(file, str(path))
-        return Outgoing(path, identity, file.seek(0, 2))
+        file.seek(identity.offset)
+        as_declared = is_encoded_as(identity.syntax, file.read(6))
+        return Outgoing(path, identity, file.seek(0, 2), as_declared)
 
 
 def _same(one: Outgoing, other: Outgoing) -> bool:

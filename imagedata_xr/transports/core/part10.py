@@ -13,7 +13,7 @@ from imagedata_xr.errors import FormatError
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-__all__ = ["Identity", "file_header", "identify", "is_uid", "safe_name"]
+__all__ = ["Identity", "file_header", "identify", "is_encoded_as", "is_uid", "safe_name"]
 
 _CHUNK: Final = 1 << 16
 _LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
@@ -21,7 +21,8 @@ _SHORT_VRS: Final = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
 )
 _IMPLICIT: Final = "1.2.840.10008.1.2"
-_NOT_LITTLE: Final = frozenset(("1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"))
+_DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+_NOT_LITTLE: Final = frozenset(("1.2.840.10008.1.2.2", _DEFLATED))
 _UNDEFINED: Final = 0xFFFFFFFF
 _WANTED: Final = {
     0x00080016: "sop_class",
@@ -142,6 +143,22 @@ def _value(data: bytes, at: int, *, implicit: bool) -> tuple[int, int]:
     if vr in _LONG_VRS:
         return at + 12, int(struct.unpack_from("<I", data, at + 8)[0])
     raise struct.error("no VR")
+
+
+def is_encoded_as(syntax: str, start: bytes) -> bool:
+    """
+    Tell whether the start of a data set has a value representation if, and only if, it must.
+
+    Parameters
+    ----------
+    syntax : str
+        Transfer Syntax UID.
+    start : bytes
+        The first 6 bytes of the data set.
+    """
+    if syntax == _DEFLATED:
+        return True
+    return (start[4:6] in _SHORT_VRS | _LONG_VRS) == (syntax != _IMPLICIT)
 
 
 def _through_pydicom(file: BinaryIO, name: str) -> Identity:

@@ -15,7 +15,7 @@ The DICOM network protocol: C-ECHO, C-FIND, C-GET, C-MOVE, C-STORE, with pynetdi
 from __future__ import annotations
 
 from imagedata_xr.transports.dimse.peer import Peer, Tls
-from imagedata_xr.transports.dimse.query import echo, find, selection_of
+from imagedata_xr.transports.dimse.query import echo, find, link, selection_of
 from imagedata_xr.transports.dimse.receiving import Receiver, receive
 from imagedata_xr.transports.dimse.retrieving import fetch
 from imagedata_xr.transports.dimse.sending import send, store
@@ -28,6 +28,7 @@ __all__ = [
     "echo",
     "fetch",
     "find",
+    "link",
     "receive",
     "selection_of",
     "send",

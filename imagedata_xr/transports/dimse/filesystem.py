@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fsspec.utils import stringify_path
 
 from imagedata_xr.errors import SourceNotFoundError
 from imagedata_xr.transports.core.filesystem import TransportFileSystem
-from imagedata_xr.transports.core.locator import Locator
 from imagedata_xr.transports.core.part10 import safe_name
 from imagedata_xr.transports.core.selection import LEVELS
 from imagedata_xr.transports.core.spool import Spool
-from imagedata_xr.transports.dimse.query import find
+from imagedata_xr.transports.dimse.query import find, link
 from imagedata_xr.transports.dimse.retrieving import fetch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from imagedata_xr.transports.core.locator import Locator
     from imagedata_xr.transports.core.selection import Level, Record
 
 __all__ = ["DimseFileSystem", "SecureDimseFileSystem"]
-
-_ABOVE: Final = {
-    "patient": ("PatientID",),
-    "study": ("StudyInstanceUID",),
-    "series": ("StudyInstanceUID", "SeriesInstanceUID"),
-    "instance": ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"),
-}
 
 
 class DimseFileSystem(TransportFileSystem):
@@ -86,14 +80,10 @@ class DimseFileSystem(TransportFileSystem):
         return by_name if detail else sorted(by_name)
 
     def _entry(self, locator: Locator, record: Record, level: Level) -> dict[str, Any]:
-        parts = tuple(record.get(keyword) for keyword in _ABOVE[level])
-        path = (locator.path[0], *(() if level == "patient" else ("",)), *parts)
-        found = Locator(
-            locator.scheme, locator.host, locator.port, path, locator.options, locator.public
-        )
         kind = "file" if level == "instance" else "directory"
         size = None if kind == "file" else 0
-        return {"name": self._strip_protocol(found.url), "size": size, "type": kind}
+        name = self._strip_protocol(link(locator, record, level))
+        return {"name": name, "size": size, "type": kind}
 
     def local(self, locator: Locator) -> Path:
         """Return the spooled file of an instance; its whole series is fetched where it is not there."""
@@ -105,15 +95,7 @@ class DimseFileSystem(TransportFileSystem):
             folder = self._spools[key] = Spool(*key).folder
         path = folder / name
         if not path.exists():
-            above = Locator(
-                locator.scheme,
-                locator.host,
-                locator.port,
-                locator.path[:-1],
-                locator.options,
-                locator.public,
-            )
-            fetch(above, folder, **self._way, **self._given)
+            fetch(replace(locator, path=locator.path[:-1]), folder, **self._way, **self._given)
         if not path.exists():
             raise SourceNotFoundError(f"{locator}: the server has no such instance")
         return path

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     _T = TypeVar("_T")
 
-__all__ = ["echo", "find", "found", "patiently", "selection_of"]
+__all__ = ["echo", "find", "found", "link", "patiently", "selection_of"]
 
 _UID: Final = re.compile(r"[012](\.(0|[1-9]\d*))+")
 _PATIENT_ROOT: Final = "1.2.840.10008.5.1.4.1.2.1.1"
@@ -88,6 +88,19 @@ def selection_of(url: str | Locator, *, keys: Mapping[str, str] | None = None) -
         instance=instance,
         keys=tuple((keys or {}).items()),
     )
+
+
+def link(locator: Locator, record: Record, level: Level) -> str:
+    """
+    Return the URL of a record, or of what is above it at a level.
+
+    Below patients it has UIDs only and no Patient ID, so that the source of an opened image names
+    no patient.
+    """
+    parts = [record.get(KEYS[one]) for one in LEVELS[: LEVELS.index(level) + 1]]
+    if level != "patient":
+        parts[0] = ""
+    return replace(locator, path=(locator.path[0], *parts)).url
 
 
 def echo(url: str | Locator, **options: Any) -> float:

@@ -192,6 +192,9 @@ class _Transfer:
                 if last:
                     self.hopeless += 1
                     self._finish(waiting.popleft(), "unknown", None, reason)
+                elif tries > 1:
+                    # Perhaps it is this one that the server cannot stand: the others first.
+                    waiting.rotate(-1)
                 if association.is_established:
                     association.abort()
                 return reason

@@ -9,10 +9,19 @@ from __future__ import annotations
 
 from imagedata_xr.transports.xnat.client import Client
 from imagedata_xr.transports.xnat.filesystem import XnatFileSystem, XnatPlainFileSystem
-from imagedata_xr.transports.xnat.reading import fetch, find
+from imagedata_xr.transports.xnat.reading import fetch, find, link
 from imagedata_xr.transports.xnat.writing import store, verify
 
 # What replacing an existing target means to `store`.
 REPLACING = {"overwrite": "delete"}
 
-__all__ = ["Client", "XnatFileSystem", "XnatPlainFileSystem", "fetch", "find", "store", "verify"]
+__all__ = [
+    "Client",
+    "XnatFileSystem",
+    "XnatPlainFileSystem",
+    "fetch",
+    "find",
+    "link",
+    "store",
+    "verify",
+]

@@ -9,6 +9,7 @@ import re
 import shutil
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -40,6 +41,7 @@ _IN_ZIP: Final = re.compile(r"(?:.*/)?resources/[^/]+/files/(.+)")
 # So few files are asked for one by one.
 _FEW: Final = 3
 _ZIP_OVERHEAD: Final = 1 << 16
+_NAMES: Final = ("XNATProject", "XNATSubject", "XNATExperiment", "XNATScan", "XNATResource")
 _LEVELS: Final[tuple[Level, ...]] = ("patient", "study", "series", "instance")
 
 
@@ -80,8 +82,7 @@ def find(url: str | Locator, *, level: Level | None = None, **options: Any) -> l
 
 
 def _record(place: Place, level: Level, **more: str) -> Record:
-    names = ("XNATProject", "XNATSubject", "XNATExperiment", "XNATScan", "XNATResource")
-    values = dict(zip(names, place.parts, strict=False))
+    values = dict(zip(_NAMES, place.parts, strict=False))
     row = place.fields
     if len(place.parts) > 1:
         values["PatientID"] = place.parts[1]
@@ -91,6 +92,12 @@ def _record(place: Place, level: Level, **more: str) -> Record:
         description = row.get("series_description") or row.get("type", "")
         values |= {"SeriesNumber": place.parts[3], "SeriesDescription": description}
     return Record(level, {**values, **more})
+
+
+def link(locator: Locator, record: Record, level: Level) -> str:
+    """Return the URL of a record, or of what is above it at a level."""
+    parts = (record.get(name) for name in _NAMES[: _LEVELS.index(level) + 2])
+    return replace(locator, path=tuple(parts), options=()).url
 
 
 def fetch(url: str | Locator, folder: str | os.PathLike[str], **options: Any) -> Manifest:
