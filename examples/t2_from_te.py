@@ -1,7 +1,7 @@
 """
-T2 from several echoes, by a fit of an exponential to a region.
+T2 of every voxel, by a fit of an exponential to several echoes.
 
-The region is given in mm, the echo times are in ms, and so is T2.
+The coordinate ``te`` is in ms, and so is T2. The images are read and fitted slice by slice.
 
     python t2_from_te.py [FOLDER]
 """
@@ -30,14 +30,24 @@ def decay(te: np.ndarray, s0: float, t2: float) -> np.ndarray:
     return s0 * np.exp(-te / t2)
 
 
-def main(folder: str) -> None:
-    """Fit a region in a folder of DICOM."""
-    echoes = xr.open_dataarray(folder, engine="dicom", sort="te").astype(float)
-    region = echoes.sel(slice=30, method="nearest").sel(row=slice(30, 50), column=slice(20, 40))
-    fit = region.curvefit("te", decay, p0={"s0": region.max().item(), "t2": 50.0})
-    t2 = fit.curvefit_coefficients.sel(param="t2")
+def t2_map(echoes: xr.DataArray, *, above: float) -> xr.DataArray:
+    """Return T2 in ms; nan where the first echo is not brighter than a threshold, or nothing fits."""
+    signal = echoes.astype(float)
+    first = signal.isel(te=0, drop=True)
+    # a straight line through the logarithm is where the fit of the exponential starts
+    line = np.log(signal.clip(1)).polyfit("te", 1, skipna=False).polyfit_coefficients
+    rate = -line.sel(degree=1, drop=True).med.restore()
+    start = {"s0": first, "t2": 1 / rate.clip(1 / 2000, 1 / 5)}
+    fit = signal.where(first > above).curvefit("te", decay, p0=start, errors="ignore")
+    return fit.curvefit_coefficients.sel(param="t2", drop=True).med.restore()
 
-    print(f"{t2.size} voxels, echo times {echoes.te.values.tolist()} ms")
+
+def main(folder: str) -> None:
+    """Fit each voxel of a folder of DICOM."""
+    echoes = xr.open_dataarray(folder, engine="dicom", chunks={"te": -1, "slice": 1})
+    t2 = t2_map(echoes, above=float(echoes.max()) / 10).compute()
+
+    print(f"{t2.count().item()} voxels, echo times {echoes.te.values.tolist()} ms")
     print(f"median T2: {t2.median().item():.2f} ms")
 
 

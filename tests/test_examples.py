@@ -8,13 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from imagedata_xr.testing import Head, write_series
 from imagedata_xr.testing.head import TISSUES
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-WHITE = TISSUES["white"]
+GREY, LESION = TISSUES["grey"], TISSUES["lesion"]
 
 
 def run(name, *arguments, **options):
@@ -69,18 +70,36 @@ def test_mean_of_two_series(tmp_path, monkeypatch, phantoms, given):
 
 @pytest.mark.parametrize("given", [False, True])
 def test_adc_from_b(tmp_path, phantoms, given):
-    """The diffusion coefficient of white matter, also of a folder that is given."""
+    """The diffusion coefficient of grey matter, also of a folder that is given."""
     if given:
         write_series(phantoms("adc_from_b.py")["PHANTOM"], tmp_path)
     text = run("adc_from_b.py", *([tmp_path] if given else []))
-    truth = Head.diffusion(WHITE, {})
-    assert number(text, "white matter") == pytest.approx(truth, abs=0.002)
+    assert number(text, "median") == pytest.approx(GREY.adc, abs=0.002)
 
 
 def test_t2_from_te():
-    """The T2 of white matter, in ms."""
+    """The T2 of grey matter, in ms."""
     pytest.importorskip("scipy")
-    assert number(run("t2_from_te.py"), "median T2") == pytest.approx(WHITE.t2, rel=0.002)
+    assert number(run("t2_from_te.py"), "median T2") == pytest.approx(GREY.t2, rel=0.002)
+
+
+def test_t1_from_fa():
+    """The T1 of grey matter, in ms, of five series in one folder."""
+    assert number(run("t1_from_fa.py"), "median T1") == pytest.approx(GREY.t1, rel=0.002)
+
+
+def test_perfusion():
+    """Transfer, volumes and times of the lesion are those that its signal was made of."""
+    pytest.importorskip("scipy")
+    text = run("perfusion.py")
+    assert number(text, "ktrans") == pytest.approx(LESION.leak, abs=0.002)
+    assert number(text, "\nve") == pytest.approx(0.3, abs=0.002)
+    assert number(text, "\nvp") == pytest.approx(LESION.plasma, abs=0.002)
+    times = np.arange(12, 80) * 1.5
+    curve = [Head().concentration(LESION, time) for time in times]
+    area = np.trapezoid(curve, times)
+    assert number(text, "area under the curve") == pytest.approx(area, rel=0.01)
+    assert number(text, "time to peak") == pytest.approx(times[np.argmax(curve)] - 20, abs=0.51)
 
 
 def test_dask_mean(phantoms):
