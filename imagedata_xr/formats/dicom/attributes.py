@@ -94,7 +94,7 @@ def attributes(headers: Sequence[Header], *, phi: bool = True) -> dict[str, Any]
         False leaves out what identifies the patient and the people who treat them.
     """
     found: dict[str, Any] = {}
-    undecodable = []
+    undecodable, strange = [], []
     for tag in _constant(headers):
         keyword = KEYWORD_OF.get(tag)
         vr = headers[0].vr(tag)
@@ -109,6 +109,15 @@ def attributes(headers: Sequence[Header], *, phi: bool = True) -> dict[str, Any]
             continue
         if value is not None:
             found[keyword] = value
+        if _REPLACED in str(value):
+            strange.append(keyword)
+    if strange:
+        warnings.warn(
+            f"{headers[0].source.name}: text that does not fit SpecificCharacterSet, with "
+            f"{_REPLACED} for what cannot be read: {', '.join(strange)}",
+            DataWarning,
+            stacklevel=2,
+        )
     if undecodable:
         warnings.warn(
             f"{headers[0].source.name}: left out of the attributes, since their values are no "
@@ -140,6 +149,8 @@ def identifies(keyword: str) -> bool:
     return patient or keyword in _IDENTIFYING or known_vr(tag) == "PN"
 
 
+# What stands for bytes that are no characters.
+_REPLACED: Final = "\ufffd"
 # Codes of UCUM that arrays call by the names of other attributes.
 _OF_UCUM: Final = {"[hnsf'U]": "HU", "Bq/ml": "BQML"}
 _NO_UNITS: Final = ("US", "", "1")

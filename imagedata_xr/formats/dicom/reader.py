@@ -11,6 +11,7 @@ import numpy as np
 from imagedata_xr import schema
 from imagedata_xr.dataset import Image, Labels, build
 from imagedata_xr.errors import (
+    DataWarning,
     FormatError,
     GeometryError,
     SpacingWarning,
@@ -116,13 +117,8 @@ def to_dataset(cube: Cube, found: Scan, options: Options) -> xr.Dataset:
     refs = np.empty(cube.frames.shape, dtype=object)
     refs.ravel()[:] = [frame.ref for frame in flat]
     reader = reader_for((frame.ref for frame in flat), flat[0].shape, rescale=options.rescale)
-    bare = [frame for frame in flat if frame.values.get("RescaleSlope") is None]
-    scaled = {(ref.slope, ref.intercept) for ref in refs.ravel()} != {(1.0, 0.0)}
-    if options.rescale and scaled and 0 < len(bare) < len(flat):
-        raise FormatError(
-            f"{bare[0].ref.source.name}: has no RescaleSlope, but other images of the series have "
-            "(rescale=False opens the stored values)"
-        )
+    if options.rescale:
+        _check_rescale(flat)
     _warn_uneven(cube)
     frames = per_frame(cube, options.coords)
     series = frames[schema.SERIES]
@@ -147,6 +143,32 @@ def to_dataset(cube: Cube, found: Scan, options: Options) -> xr.Dataset:
         if isinstance(index, AxisIndex):
             index.origins = (store,)
     return made
+
+
+def _check_rescale(flat: Sequence[Frame]) -> None:
+    """Raise where some frames lack what others are scaled by; warn where all lack one half of it."""
+    if all(frame.ref.slope == 1 and frame.ref.intercept == 0 for frame in flat):
+        return
+    for keyword, other, taken in (
+        ("RescaleSlope", "RescaleIntercept", 1),
+        ("RescaleIntercept", "RescaleSlope", 0),
+    ):
+        bare = [frame for frame in flat if frame.values.get(keyword) is None]
+        if not bare:
+            continue
+        name = bare[0].ref.source.name
+        if len(bare) < len(flat):
+            raise FormatError(
+                f"{name}: has no {keyword}, but other images of the series have "
+                "(rescale=False opens the stored values)"
+            )
+        if any(frame.values.get(other) is not None for frame in flat):
+            warnings.warn(
+                f"{name}: has {other}, but no {keyword}: {taken} is taken (rescale=False opens the "
+                "stored values)",
+                DataWarning,
+                stacklevel=2,
+            )
 
 
 def _warn_uneven(cube: Cube) -> None:

@@ -1,0 +1,277 @@
+"""The table of `docs/reference/damaged-files.md`: what wrong but well-formed files give."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wrong_files as wrong
+import xarray as xr
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from fuzzing.seeds import files_of
+from imagedata_xr import errors
+from imagedata_xr.errors import ImagedataError, ImagedataWarning
+from imagedata_xr.testing import Phantom
+
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "damaged-files.md"
+SERIES = Phantom(
+    axes={"te": [5, 10]},
+    shape=(3, 4, 5),
+    orientation="oblique",
+    rescale=(2, 10),
+    attributes={"PatientName": "Test^Name", "SpecificCharacterSet": "ISO_IR 100"},
+)
+EXPLICIT, IMPLICIT = ExplicitVRLittleEndian, ImplicitVRLittleEndian
+KANJI = b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B"
+MULLER = "Müller^A".encode("latin-1")
+
+
+def spoilt(keyword, value):
+    return wrong.raw(keyword, value)
+
+
+def stretched(factor):
+    return wrong.values(
+        "ImageOrientationPatient",
+        lambda text: "\\".join(f"{float(n) * factor:.12g}" for n in text.split("\\")),
+    )
+
+
+# Change, what it gives in all files of the series, and in one of them.
+ROWS = {
+    "no PatientID": (wrong.without("PatientID"), "array", "MultipleSeriesError"),
+    "no StudyInstanceUID": (wrong.without("StudyInstanceUID"), "array", "MultipleSeriesError"),
+    "no SeriesInstanceUID": (wrong.without("SeriesInstanceUID"), "array", "MultipleSeriesError"),
+    "no SOPInstanceUID": (wrong.without("SOPInstanceUID"), "array", "array"),
+    "no SOPClassUID, Modality, InstanceNumber or SliceThickness": (
+        wrong.without("SOPClassUID", "Modality", "InstanceNumber", "SliceThickness"),
+        "array",
+        "array",
+    ),
+    "no ImagePositionPatient": (
+        wrong.without("ImagePositionPatient"),
+        "array without places",
+        "MultipleStacksError",
+    ),
+    "no ImageOrientationPatient": (
+        wrong.without("ImageOrientationPatient"),
+        "GeometryError",
+        "GeometryError",
+    ),
+    "no PixelSpacing": (wrong.without("PixelSpacing"), "GeometryError", "GeometryError"),
+    "no RescaleSlope, but RescaleIntercept": (
+        wrong.without("RescaleSlope"),
+        "other values, DataWarning",
+        "FormatError",
+    ),
+    "no RescaleIntercept, but RescaleSlope": (
+        wrong.without("RescaleIntercept"),
+        "other values, DataWarning",
+        "FormatError",
+    ),
+    "neither RescaleSlope nor RescaleIntercept": (
+        wrong.without("RescaleSlope", "RescaleIntercept"),
+        "stored values",
+        "FormatError",
+    ),
+    "no Rows": (wrong.without("Rows"), "FormatError", "FormatError"),
+    "IS `12.0`, `12.5`, empty, of letters or too large (InstanceNumber)": (
+        [spoilt("InstanceNumber", v) for v in ("12.0", "12.5", "", "abc", "9" * 20)],
+        "array",
+        "array",
+    ),
+    "DS with spaces, a sign, an exponent or more than 16 characters": (
+        [spoilt("RescaleSlope", v) for v in (" 2 ", "+2.0E0", "0.2e1", "2.00000000000000000000")],
+        "array",
+        "array",
+    ),
+    "DS with a comma, of letters, `nan` or infinite (RescaleSlope)": (
+        [spoilt("RescaleSlope", v) for v in ("2,0", "two", "nan", "1e400")],
+        "FormatError",
+        "FormatError",
+    ),
+    "RescaleSlope 0": (spoilt("RescaleSlope", "0"), "FormatError", "FormatError"),
+    "EchoTime with a comma": (spoilt("EchoTime", "7,5"), "FormatError", "FormatError"),
+    "EchoTime of another echo": (spoilt("EchoTime", "7.5"), "no te", "IncompleteGridError"),
+    "PixelSpacing 0 or negative": (
+        [spoilt("PixelSpacing", v) for v in ("0\\0", "-1\\1")],
+        "GeometryError",
+        "GeometryError",
+    ),
+    "PixelSpacing of one number": (spoilt("PixelSpacing", "1.5"), "FormatError", "FormatError"),
+    "cosines that are no numbers, or too few": (
+        [spoilt("ImageOrientationPatient", v) for v in ("nan\\0\\0\\0\\1\\0", "1\\0\\0\\0\\1")],
+        "FormatError",
+        "FormatError",
+    ),
+    "cosines that are zero, not perpendicular, or 1.2 times as long": (
+        [
+            spoilt("ImageOrientationPatient", "0\\0\\0\\0\\0\\0"),
+            spoilt("ImageOrientationPatient", "1\\0\\0\\0.5\\1\\0"),
+            stretched(1.2),
+        ],
+        "GeometryError",
+        "GeometryError",
+    ),
+    "cosines that are off by rounding": (stretched(1.000001), "array", "array"),
+    "private creators missing or double": (
+        [wrong.creators(), wrong.creators("SIEMENS MR HEADER", "SIEMENS MR HEADER")],
+        "array",
+        None,
+    ),
+    "position as FD, Rows as UL or IS": (
+        [
+            lambda file: wrong.raw(
+                "ImagePositionPatient",
+                np.array(wrong.dataset_of(file).ImagePositionPatient, "<f8").tobytes(),
+                "FD",
+            )(file),
+            wrong.raw("Rows", b"\4\0\0\0", "UL"),
+            wrong.raw("Rows", "4 ", "IS"),
+        ],
+        "array",
+        "array",
+    ),
+    "position as text (LO)": (
+        lambda file: wrong.raw(
+            "ImagePositionPatient",
+            "\\".join(map(str, wrong.dataset_of(file).ImagePositionPatient)),
+            "LO",
+        )(file),
+        "FormatError",
+        "FormatError",
+    ),
+    "sequences, and VR UN, of undefined length": (
+        [wrong.undefined_sequence, wrong.undefined_unknown],
+        "array",
+        "array",
+    ),
+    "a value of odd length": (wrong.odd_length, "array named Odd^Name^", "array without a name"),
+    "group lengths that are wrong": (wrong.group_lengths, "array", "array"),
+    "characters of ISO 2022 (Kanji)": (
+        wrong.named("\\ISO 2022 IR 87", KANJI),
+        "array named Yamada^Tarou=山田^太郎",
+        "array without a name",
+    ),
+    "characters of GB18030": (
+        wrong.named("GB18030", "王^小东".encode("gb18030")),
+        "array named 王^小东",
+        "array without a name",
+    ),
+    "characters that are not of the declared set": (
+        wrong.named("ISO_IR 192", MULLER),
+        "array named M\ufffdller^A, DataWarning",
+        "array without a name",
+    ),
+    "a character set that is not known, or none": (
+        [wrong.named("NOSUCH", MULLER), wrong.named("", MULLER)],
+        "array named Müller^A",
+        "array without a name",
+    ),
+    "implicit VR declared as explicit, or explicit as implicit": (
+        [("implicit", wrong.said(EXPLICIT)), ("explicit", wrong.said(IMPLICIT))],
+        "array",
+        "array",
+    ),
+    "big endian, or deflated, declared as little endian": (
+        [("big", wrong.said(EXPLICIT)), ("deflated", wrong.said(EXPLICIT))],
+        "FormatError",
+        "FormatError",
+    ),
+    "no preamble, no file meta information, or none that is right": (
+        [wrong.no_preamble, wrong.no_meta, wrong.no_syntax, wrong.wrong_meta_length],
+        "array",
+        "array",
+    ),
+    "zeros or garbage behind the data set": ([wrong.padded, wrong.trailing], "array", "array"),
+    "ends in the header, or in the pixels": (
+        [wrong.in_header, wrong.in_pixels],
+        "FormatError",
+        "FormatError",
+    ),
+    "empty": (wrong.nothing, "NoImagesError", "FormatError"),
+}
+
+
+def rows():
+    """Return the rows of the page: what is wrong, and both outcomes."""
+    lines = PAGE.read_text(encoding="utf-8").partition("\n## ")[0].splitlines()
+    table = [line.strip("|").split("|") for line in lines if line.startswith("| ")][1:]
+    return {cells[0].strip(): [cell.strip() for cell in cells[1:3]] for cells in table}
+
+
+def test_every_row_is_tested():
+    """The page says what the tests below prove, no more and no less."""
+    shown = {
+        name: [outcome.replace("`", "") or None for outcome in outcomes]
+        for name, outcomes in rows().items()
+    }
+    assert shown == {name: list(row[1:]) for name, row in ROWS.items()}
+
+
+CASES = [
+    pytest.param(change, outcome, whole, id=f"{name}, {'all' if whole else 'one'} {k}")
+    for name, (changes, in_all, in_one) in ROWS.items()
+    for k, change in enumerate(changes if isinstance(changes, list) else [changes])
+    for outcome, whole in ((in_all, True), (in_one, False))
+    if outcome is not None
+]
+
+
+@pytest.mark.parametrize(("change", "outcome", "whole"), CASES)
+def test_row(change, outcome, whole):
+    """Files that are wrong in this way give the array, an array that says so, or an error."""
+    syntax, change = change if isinstance(change, tuple) else ("explicit", change)
+    plain, source = files("explicit"), files(syntax)
+    changed = [change(source[k]) if whole or k == 1 else plain[k] for k in range(len(plain))]
+    if outcome.endswith("Error"):
+        with pytest.raises(ImagedataError) as caught:
+            opened(changed)
+        assert type(caught.value) is getattr(errors, outcome)
+        return
+    outcome, _, warned = outcome.partition(", ")
+    da, kinds = opened(changed)
+    assert kinds == ({getattr(errors, warned)} if warned else set())
+    truth = undamaged()
+    if outcome == "array without places":
+        assert not {"slice"} & {*da.dims}
+        np.testing.assert_array_equal(da.values.reshape(truth.shape), truth.values)
+        return
+    if outcome in ("other values", "stored values"):
+        stored = (truth.values - 10) / 2
+        expected = {"other values": (stored + 10, stored * 2), "stored values": (stored,)}
+        assert any(np.array_equal(da.values, values) for values in expected[outcome])
+        return
+    np.testing.assert_array_equal(da.values, truth.values)
+    for name in ("slice", "row", "column"):
+        np.testing.assert_allclose(da[name], truth[name], atol=1e-4)
+    if outcome == "no te":
+        assert "te" not in da.dims
+    elif outcome == "array without a name":
+        assert "PatientName" not in da.attrs
+    elif outcome.startswith("array named "):
+        assert da.attrs["PatientName"] == outcome.removeprefix("array named ")
+    else:
+        assert outcome == "array"
+
+
+@functools.cache
+def files(syntax):
+    return files_of(SERIES.replace(transfer_syntax=syntax))
+
+
+@functools.cache
+def undamaged():
+    return opened(files("explicit"))[0]
+
+
+def opened(files):
+    """Open files in memory; return the array and the kinds of warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        da = xr.open_dataarray(files, engine="dicom").load()
+    return da, {one.category for one in caught if issubclass(one.category, ImagedataWarning)}
