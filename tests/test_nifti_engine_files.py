@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -226,6 +227,20 @@ def test_random_access_to_gzip():
     assert source.total < len(packed) // 2
     assert file.read(len(plain), 10) == b""
     assert gzip.GzipFile(fileobj=io.BytesIO(packed)).read() == plain
+
+
+@pytest.mark.parametrize("size", [100, 2 << 20, 6 << 20])
+def test_the_checksum_counts(size, monkeypatch):
+    """A wrong or missing end is an error once all bytes are read, whichever library inflates."""
+    plain = np.random.default_rng(3).integers(0, 40, size, dtype="u1").tobytes()
+    packed = bytearray(gzip.compress(plain, 1))
+    cut, packed[-6] = bytes(packed[:-3]), packed[-6] ^ 1
+    for number in range(2):
+        for broken in (bytes(packed), cut):
+            with pytest.raises(FormatError, match="gzip stream"):
+                Gunzipped(Counting(broken)).read(0, size)
+        if not number:
+            monkeypatch.setitem(sys.modules, "zlib_ng.zlib_ng", None)
 
 
 def test_one_volume_of_a_packed_series(tmp_path):

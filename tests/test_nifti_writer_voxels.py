@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -228,10 +230,48 @@ def test_processes_can_write(tmp_path):
     np.testing.assert_array_equal(np.asarray(nib.load(path).dataobj).T, da.values[..., ::-1, :])
 
 
-def test_gzip_without_isal(tmp_path, monkeypatch):
-    """The standard library is enough, and the file holds no name or time."""
-    monkeypatch.setitem(sys.modules, "isal.igzip", None)
-    da = image()
+@pytest.mark.parametrize("missing", ["", "isal", "zlib_ng", "both"])
+@pytest.mark.parametrize("columns", [6, 9000])
+def test_gzip_with_the_packages_that_are_there(tmp_path, monkeypatch, missing, columns):
+    """The standard library is enough; the file holds no name or time; equal images are equal files."""
+    names = {
+        "isal": ("isal.isal_zlib", "isal.igzip_threaded"),
+        "zlib_ng": ("zlib_ng.zlib_ng", "zlib_ng.gzip_ng_threaded"),
+    }
+    for package, modules in names.items():
+        if missing in (package, "both"):
+            for module in modules:
+                monkeypatch.setitem(sys.modules, module, None)
+    da = image(shape=(15, 20, columns))
     path = to_nifti(da, tmp_path / "a.nii.gz")
-    check_by_world(path, da)
+    np.testing.assert_array_equal(np.asarray(nib.load(path).dataobj).T[:, ::-1], da.values)
+    np.testing.assert_array_equal(
+        xr.open_dataarray(path, engine="nifti").values[:, ::-1], da.values
+    )
     assert path.read_bytes()[3:8] == bytes(5)
+    again = to_nifti(da, tmp_path / "b.nii.gz")
+    assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_compressed_files_are_as_small_as_those_of_gzip(tmp_path, noise):
+    """Within 5 % of level 6, of smooth images with air and of noise alike."""
+    x = np.linspace(-1, 1, 96)
+    head = np.exp(-4 * (x[:, None, None] ** 2 + x[:, None] ** 2 + x**2))
+    values = 900 * np.where(head > 0.2, head, 0)
+    values = values + np.random.default_rng(0).normal(0, 30 if noise else 1, values.shape)
+    da = image(shape=values.shape).copy(data=values.clip(0).round().astype("int16"))
+    plain = to_nifti(da, tmp_path / "a.nii").read_bytes()
+    size = to_nifti(da, tmp_path / "b.nii.gz").stat().st_size
+    assert size <= 1.05 * len(gzip.compress(plain, 6))
+
+
+def test_an_error_while_packing_leaves_nothing(tmp_path):
+    """Threads that pack end with the error, and no part of the file stays."""
+    da, recorder = lazy(image(lead={"time": range(4)}, shape=(12, 200, 600)), fail_after=3)
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="unplugged"):
+        to_nifti(da, tmp_path / "a.nii.gz")
+    assert recorder.asked
+    assert not list(tmp_path.iterdir())
+    assert threading.active_count() <= before

@@ -8,21 +8,20 @@ happens only where the caller names the type.
 from __future__ import annotations
 
 import contextlib
-import gzip
 import importlib
 import math
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
 import numpy as np
 
 from imagedata_xr.errors import OptionError, WriteError
+from imagedata_xr.formats.nifti.packed import packed
 from imagedata_xr.schema import COLUMN, RGB, ROW, SLICE, SPATIAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import xarray as xr
@@ -306,20 +305,9 @@ def _colour_dtype(da: xr.DataArray, dtype: DTypeLike | None) -> DType:
 
 @contextlib.contextmanager
 def _opened(path: Path, *, gzipped: bool) -> Iterator[BinaryIO]:
-    """Open a new file; gzip without name and time, so that equal images are equal files."""
-    with path.open("xb") as raw:
-        if not gzipped:
-            yield raw
-            return
-        packed: AbstractContextManager[Any]
-        try:
-            igzip = importlib.import_module("isal.igzip")
-        except ImportError:
-            packed = gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0)
-        else:
-            packed = igzip.IGzipFile("", "wb", compresslevel=2, fileobj=raw, mtime=0)
-        with packed as file:
-            yield cast("BinaryIO", file)
+    """Open a new file."""
+    with packed(path) if gzipped else path.open("xb") as file:
+        yield file
 
 
 def _names(codes: tuple[str, ...]) -> str:
