@@ -178,6 +178,9 @@ def test_analyze_is_no_nifti():
 # --- What is read
 
 
+PLAIN = np.repeat(np.random.default_rng(1).integers(0, 9, 3 << 20, dtype="u1"), 4).tobytes()
+
+
 class Counting:
     """A source that counts."""
 
@@ -229,6 +232,22 @@ def test_random_access_to_gzip():
     assert gzip.GzipFile(fileobj=io.BytesIO(packed)).read() == plain
 
 
+@given(
+    reads=st.lists(st.tuples(st.floats(0, 1), st.sampled_from([1, 1000, 5 << 20])), max_size=8),
+    members=st.integers(1, 3),
+)
+@settings(max_examples=25, deadline=None)
+def test_any_sequence_of_reads(reads, members):
+    """Whatever was read before, in one go or in parts, a part is what it is."""
+    plain = PLAIN
+    step = -(-len(plain) // members)
+    packed = b"".join(gzip.compress(plain[k : k + step], 1) for k in range(0, len(plain), step))
+    file = Gunzipped(Counting(packed))
+    for place, length in reads:
+        start = round(place * len(plain))
+        assert file.read(start, length) == plain[start : start + length]
+
+
 @pytest.mark.parametrize("size", [100, 2 << 20, 6 << 20])
 def test_the_checksum_counts(size, monkeypatch):
     """A wrong or missing end is an error once all bytes are read, whichever library inflates."""
@@ -241,6 +260,7 @@ def test_the_checksum_counts(size, monkeypatch):
                 Gunzipped(Counting(broken)).read(0, size)
         if not number:
             monkeypatch.setitem(sys.modules, "zlib_ng.zlib_ng", None)
+            monkeypatch.setitem(sys.modules, "isal.isal_zlib", None)
 
 
 def test_one_volume_of_a_packed_series(tmp_path):

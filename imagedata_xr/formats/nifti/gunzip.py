@@ -7,10 +7,12 @@ a part costs inflating up to it once, and from the last mark before it afterward
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import threading
 import zlib
 from bisect import bisect_right
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from imagedata_xr.errors import FormatError
@@ -24,8 +26,8 @@ MAGIC: Final = b"\x1f\x8b"
 # Deflate packs at most 258 bytes into two bits.
 LARGEST_RATIO: Final = 1032
 MARK_EVERY: Final = 4 << 20
-BLOCK: Final = 1 << 20
-MOST_AT_ONCE: Final = 2 << 20
+BLOCK: Final = 1 << 18
+MOST_AT_ONCE: Final = 1 << 19
 GZIP: Final = zlib.MAX_WBITS + 16
 
 
@@ -45,11 +47,12 @@ class Gunzipped:
 
     def _start(self) -> None:
         self._lock = threading.Lock()
-        self._zlib = _fastest()
-        # Place in the inflated bytes, place in the file, and the inflater there.
-        self._marks: list[tuple[int, int, Any]] = [(0, 0, self._zlib.decompressobj(GZIP))]
+        self._codec = _first_of("zlib_ng.zlib_ng")
+        # Faster still; what it has in hand cannot be copied, so nothing is remembered on its way.
+        self._straight = _first_of("isal.isal_zlib", "zlib_ng.zlib_ng")
+        self._marks = [_State(0, 0, self._codec, self._codec.decompressobj(GZIP))]
         # Where the last read ended: the next one often goes on there.
-        self._last: tuple[int, int, Any] | None = None
+        self._last: _State | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"source": self.source}
@@ -77,66 +80,98 @@ class Gunzipped:
         FormatError
             The file is damaged or ends too early.
         """
-        at, there, inflater = self._nearest(start)
-        pieces = []
+        state = self._nearest(start, length)
+        end, pieces = start + length, []
         try:
-            while at < start + length:
-                block = self.source.read(there, BLOCK)
-                if inflater.eof:
-                    # Members follow each other; some writers fill the file up with zeros.
-                    if not block.strip(b"\0"):
-                        break
-                    inflater = self._zlib.decompressobj(GZIP)
-                data = inflater.decompress(block, MOST_AT_ONCE)
-                if not data and not block and not inflater.eof:
-                    raise FormatError(f"{self.name}: the gzip stream breaks off after {at} bytes")
-                there += len(block) - len(inflater.unused_data) - len(inflater.unconsumed_tail)
-                first, last = max(start - at, 0), max(start + length - at, 0)
-                pieces.append(data if first == 0 and last >= len(data) else data[first:last])
-                at += len(data)
-                self._mark(at, there, inflater)
-            self._check_end(at == start + length, there, inflater)
-        except (zlib.error, self._zlib.error) as error:
+            while state.at < end:
+                # Not past the end, where the next read may go on.
+                block = self.source.read(state.there, BLOCK)
+                at = state.at
+                data = self._inflated(state, block, min(MOST_AT_ONCE, end - at))
+                if data is None:
+                    break
+                first = max(start - at, 0)
+                pieces.append(data[first:] if first else data)
+                self._mark(state)
+            kept = self._check_end(state, whole=state.at == end)
+        except (zlib.error, state.codec.error) as error:
             raise FormatError(f"{self.name}: the gzip stream is damaged: {error}") from error
         with self._lock:
-            self._last = at, there, inflater
+            self._last = state if kept else None
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _nearest(self, start: int) -> tuple[int, int, Any]:
-        """Return the last known place before a byte, with an inflater that nobody else has."""
+    def _inflated(self, state: _State, block: bytes, most: int) -> bytes | None:
+        """Return the next bytes, None behind the last, and move the state on."""
+        if state.inflater.eof:
+            # Members follow each other; some writers fill the file up with zeros.
+            if not block.strip(b"\0"):
+                return None
+            state.inflater = state.codec.decompressobj(GZIP)
+        inflater = state.inflater
+        data: bytes = inflater.decompress(block, most)
+        if not data and not block and not inflater.eof:
+            raise FormatError(f"{self.name}: the gzip stream breaks off after {state.at} bytes")
+        # At its end, an inflater may still have the tail of the call before.
+        left = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+        state.there += len(block) - len(left)
+        state.at += len(data)
+        return data
+
+    def _nearest(self, start: int, length: int) -> _State:
+        """Return the last known place before a byte, which nobody else has."""
         with self._lock:
-            place = bisect_right([mark[0] for mark in self._marks], start) - 1
-            at, there, inflater = self._marks[place]
+            mark = self._marks[bisect_right([mark.at for mark in self._marks], start) - 1]
             last, self._last = self._last, None
-            if last is not None and at <= last[0] <= start:
+            if last is not None and mark.at <= last.at <= start:
                 return last
-            return at, there, inflater.copy()
+            if mark.at == 0 and start < MARK_EVERY <= length:
+                return _State(0, 0, self._straight, self._straight.decompressobj(GZIP))
+            return mark.copy()
 
-    def _check_end(self, is_whole: bool, there: int, inflater: Any) -> None:  # noqa: FBT001
-        """Let the inflater compare the checksum where all bytes may have come, and not the end."""
-        if not is_whole or inflater.eof:
-            return
-        trial = inflater.copy()
-        while not trial.eof:
-            block = self.source.read(there, BLOCK)
-            if trial.decompress(block, 1):
-                return
-            if not block:
-                raise FormatError(f"{self.name}: the gzip stream breaks off at its end")
-            there += len(block) - len(trial.unconsumed_tail)
+    def _check_end(self, state: _State, *, whole: bool) -> bool:
+        """
+        Let the inflater compare the checksum where all bytes may have come, and not the end.
 
-    def _mark(self, at: int, there: int, inflater: Any) -> None:
+        Returns whether reading can go on from the state.
+        """
+        if not whole or state.inflater.eof or self.source.size - state.there > BLOCK:
+            return True
+        can_copy = hasattr(state.inflater, "copy")
+        trial = state.copy() if can_copy else state
+        while not trial.inflater.eof:
+            if self._inflated(trial, self.source.read(trial.there, BLOCK), 1):
+                break
+        return can_copy
+
+    def _mark(self, state: _State) -> None:
         with self._lock:
-            if at - self._marks[-1][0] >= MARK_EVERY and not inflater.eof:
-                self._marks.append((at, there, inflater.copy()))
+            if (
+                state.at - self._marks[-1].at >= MARK_EVERY
+                and not state.inflater.eof
+                and hasattr(state.inflater, "copy")
+            ):
+                self._marks.append(state.copy())
 
 
-def _fastest() -> Any:
-    """Return zlib-ng where it is installed: it inflates faster, and can be copied like zlib."""
-    try:
-        return importlib.import_module("zlib_ng.zlib_ng")
-    except ImportError:
-        return zlib
+@dataclass(slots=True)
+class _State:
+    """Place in the inflated bytes, place in the file, and the inflater there."""
+
+    at: int
+    there: int
+    codec: Any
+    inflater: Any
+
+    def copy(self) -> _State:
+        return _State(self.at, self.there, self.codec, self.inflater.copy())
+
+
+def _first_of(*names: str) -> Any:
+    """Return the first module that is installed, else zlib."""
+    for name in names:
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    return zlib
 
 
 def opened(source: Source) -> Source | Gunzipped:

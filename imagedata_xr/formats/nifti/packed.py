@@ -27,8 +27,8 @@ FAST: Final = ("isal.isal_zlib", "isal.igzip_threaded", 3)
 SMALL: Final = ("zlib_ng.zlib_ng", "zlib_ng.gzip_ng_threaded", 5)
 PLAIN: Final = ("zlib", "", 6)
 GZIP: Final = zlib.MAX_WBITS + 16
-# How much larger ISA-L may leave the sample.
-LARGER: Final = 1.02
+# How much larger ISA-L may leave the sample: zlib-ng leaves it up to 2 % larger or smaller than gzip.
+LARGER: Final = 1.035
 MOST_THREADS: Final = 4
 
 
