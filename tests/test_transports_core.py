@@ -163,6 +163,17 @@ def test_identify_agrees_with_pydicom():
     assert known > 40
 
 
+def test_identify_behind_much_private_data(tmp_path):
+    """Study and series are found however much stands before them."""
+    (path,) = write_series(Phantom(shape=(1, 6, 5)), tmp_path)
+    header = pydicom.dcmread(path)
+    header.private_block(0x0009, "TESTS", create=True).add_new(1, "OB", bytes(1 << 17))
+    header.save_as(path)
+    with path.open("rb") as file:
+        found = identify(file, "a file")
+    assert (found.study, found.series) == (header.StudyInstanceUID, header.SeriesInstanceUID)
+
+
 @pytest.mark.parametrize("uid", ["../../etc/passwd", "a", "", "1.2/3", ".1", "1" * 65, "1.2\0"])
 def test_names_of_hostile_uids(uid):
     """A UID that is none never becomes part of a path."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         WriterConformance,
     )
     from imagedata_xr.testing.damage import change_header, drop_file, duplicate_file, truncate_file
+    from imagedata_xr.testing.dicomweb import DicomwebServer
     from imagedata_xr.testing.head import Head
     from imagedata_xr.testing.multiframe import enhanced
     from imagedata_xr.testing.phantom import Phantom, Shot, Truth
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from imagedata_xr.testing.xnat import XnatServer
 
 __all__ = [
+    "DicomwebServer",
     "EngineConformance",
     "Head",
     "Linear",
@@ -47,6 +49,7 @@ __all__ = [
 
 # pydicom is only imported by those who write
 HOMES = {
+    "DicomwebServer": "dicomweb",
     "EngineConformance": "conformance",
     "SourceConformance": "conformance",
     "WriterConformance": "conformance",

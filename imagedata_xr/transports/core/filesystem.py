@@ -31,7 +31,7 @@ class TransportFileSystem(AbstractFileSystem):  # type: ignore[misc]
     """
     What the file systems of all transports share.
 
-    A subclass sets `protocol` and gives `children`, `local` and `leaf_depth`.
+    A subclass sets `protocol` and gives `children`, `local` and `leaf_depth` or `is_instance`.
     """
 
     protocol: ClassVar[str | tuple[str, ...]] = ()
@@ -44,6 +44,10 @@ class TransportFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self._failures: dict[Any, tuple[float, TransportError]] = {}
 
     # What a transport gives ------------------------------------------------------------------
+
+    def is_instance(self, locator: Locator) -> bool:
+        """Tell whether a URL names one instance, a file."""
+        return len(locator.path) >= self.leaf_depth
 
     def children(self, locator: Locator) -> list[dict[str, Any]]:
         """Return what is directly below a URL: ``name``, ``size``, ``type`` of each."""
@@ -65,7 +69,7 @@ class TransportFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:  # noqa: FBT001, FBT002
         """Return what is directly below a path."""
         locator = self.locator(path)
-        if len(locator.path) >= self.leaf_depth:
+        if self.is_instance(locator):
             found = [self.info(path)]
         else:
             found = self._remembering(locator, lambda: self.children(locator))
@@ -75,7 +79,7 @@ class TransportFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """Return size and type of a path; the size of an instance is known when it is spooled."""
         locator = self.locator(path)
         name = self._strip_protocol(path)
-        if len(locator.path) < self.leaf_depth:
+        if not self.is_instance(locator):
             return {"name": name, "size": 0, "type": "directory"}
         return {"name": name, "size": None, "type": "file"}
 
@@ -86,10 +90,12 @@ class TransportFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def fetched(self, path: str) -> Path:
         """Return the spooled file of an instance."""
         locator = self.locator(path)
-        if len(locator.path) < self.leaf_depth:
+        if not self.is_instance(locator):
             raise SourceNotFoundError(f"{locator}: names no single instance")
         with self._lock:
-            return self._remembering(locator.path[:-1], lambda: self.local(locator))  # type: ignore[no-any-return]
+            key = locator.address, locator.path[:-1]
+            found: Path = self._remembering(key, lambda: self.local(locator))
+            return found
 
     def _remembering(self, key: Any, action: Any) -> Any:
         failed = self._failures.get(key)

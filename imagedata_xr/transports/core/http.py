@@ -21,24 +21,28 @@ from imagedata_xr.errors import (
     RejectedError,
     SourceNotFoundError,
     TransportError,
+    WriteError,
 )
 from imagedata_xr.transports.core.credentials import credentials
 from imagedata_xr.transports.core.policy import Retry, Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from requests import Response, Session
 
     from imagedata_xr.transports.core.locator import Locator
 
-__all__ = ["Web"]
+__all__ = ["Body", "Web"]
 
 _PASSING: Final = (429, 502, 503, 504)
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS: Final = 5
 _PIECE: Final = 1 << 18
 _LARGEST_TEXT: Final = 256 << 20
+# Bytes a second: who sends less, for as long as an answer may take, keeps us on purpose.
+_SLOWEST: Final = 1024
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -71,6 +75,39 @@ def _silence() -> Iterator[None]:
             yield
     finally:
         _quiet.local.busy = False
+
+
+class Body:
+    """
+    What is sent with a request: bytes and files one behind the other, of known length.
+
+    It may be iterated again, for another attempt.
+
+    Parameters
+    ----------
+    *parts : bytes or Path
+    """
+
+    def __init__(self, *parts: bytes | Path) -> None:
+        self._parts: Sequence[tuple[bytes | Path, int]] = tuple(
+            (one, len(one) if isinstance(one, bytes) else one.stat().st_size) for one in parts
+        )
+
+    def __len__(self) -> int:
+        return sum(size for _, size in self._parts)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part, size in self._parts:
+            if isinstance(part, bytes):
+                yield part
+                continue
+            left = size
+            with part.open("rb") as file:
+                while left and (data := file.read(min(left, _PIECE))):
+                    left -= len(data)
+                    yield data
+            if left:
+                raise WriteError(f"{part}: became shorter while it was sent")
 
 
 class Web:
@@ -119,7 +156,7 @@ class Web:
         *,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        body: Callable[[], Any] | None = None,
+        body: Body | None = None,
         accept: tuple[int, ...] = (200,),
         again: bool = True,
     ) -> Response:
@@ -130,8 +167,8 @@ class Web:
         ----------
         method, path : str
         params, headers : mapping
-        body : callable, optional
-            Returns what is sent, anew for each attempt.
+        body : Body, optional
+            What is sent.
         accept : tuple of int
             What is no error.
         again : bool
@@ -172,7 +209,7 @@ class Web:
         path: str,
         params: Mapping[str, str] | None,
         headers: Mapping[str, str] | None,
-        body: Callable[[], Any] | None,
+        body: Body | None,
     ) -> Response:
         import requests
 
@@ -186,7 +223,7 @@ class Web:
                         url,
                         params=params,
                         headers=headers,
-                        data=body() if body else None,
+                        data=body,
                         stream=True,
                         timeout=waits,
                         allow_redirects=False,
@@ -240,22 +277,31 @@ class Web:
         Raises
         ------
         PeerConnectionError
-            It ends too early.
+            It ends too early, or trickles.
         TransportError
             It is longer than `limit`.
         """
         import requests
+        import urllib3
 
         size = 0
+        seen, since = 0, time.monotonic()
         try:
-            for piece in found.iter_content(_PIECE):
+            while piece := found.raw.read1(_PIECE, decode_content=True):
                 size += len(piece)
                 if size > limit:
                     raise TransportError(
                         f"{self.locator}: the server sends more than {limit} bytes: not taken"
                     )
                 yield piece
-        except requests.exceptions.RequestException as error:
+                now = time.monotonic()
+                if now - since > self.timeouts.response:
+                    if size - seen < _SLOWEST * (now - since):
+                        raise PeerConnectionError(
+                            f"{self.locator}: the server sends less than {_SLOWEST} bytes a second"
+                        )
+                    seen, since = size, now
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _lost(self.locator, error) from None
         finally:
             found.close()

@@ -108,8 +108,11 @@ def _walked(data: bytes) -> Identity | None:
     syntax = meta.get("s", "")
     if not syntax or syntax in _NOT_LITTLE:
         return None
-    values, _ = _elements(data, start, implicit=syntax == _IMPLICIT, last=_LAST, wanted=_WANTED)
+    values, end = _elements(data, start, implicit=syntax == _IMPLICIT, last=_LAST, wanted=_WANTED)
     if "uid" not in values or "sop_class" not in values:
+        return None
+    if len(data) == _CHUNK and end + 8 > _CHUNK:
+        # What is far behind, such as study and series after much private data, was not seen.
         return None
     return Identity(syntax=syntax, offset=start, **values)
 

@@ -30,7 +30,16 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import BinaryIO, Self
 
-__all__ = ["Incoming", "Ledger", "Spool", "clear_spool", "data_set_digest", "spool_root"]
+__all__ = [
+    "Incoming",
+    "Ledger",
+    "Spool",
+    "clear_spool",
+    "data_set_digest",
+    "existing",
+    "instance_of",
+    "spool_root",
+]
 
 ENVIRONMENT: Final = "IMAGEDATA_XR_SPOOL"
 ENVIRONMENT_SIZE: Final = "IMAGEDATA_XR_SPOOL_BYTES"
@@ -178,6 +187,8 @@ class Incoming:
         Replace a file of this name that has other contents.
     study, series : str
         For the manifest.
+    header : bytes, optional
+        All that comes before the data set, where it came along; by default it is made.
     """
 
     folder: Path
@@ -189,6 +200,7 @@ class Incoming:
     overwrite: bool = False
     study: str = ""
     series: str = ""
+    header: bytes | None = field(default=None, repr=False)
     _part: Path = field(init=False)
     _file: BinaryIO = field(init=False)
     _size: int = field(init=False, default=0)
@@ -199,7 +211,7 @@ class Incoming:
         self._hash = hashlib.sha256()
         descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._file = os.fdopen(descriptor, "wb", buffering=1 << 20)
-        self._file.write(file_header(self.sop_class, self.uid, self.syntax))
+        self._file.write(self.header or file_header(self.sop_class, self.uid, self.syntax))
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """
@@ -283,6 +295,40 @@ def _same_data_set(path: Path, incoming: Incoming) -> bool:
             return False
         same_syntax = there.syntax == incoming.syntax
         return same_syntax and data_set_digest(file, there.offset) == incoming.digest
+
+
+def instance_of(path: Path) -> Instance:
+    """
+    Return the instance that a file is.
+
+    Raises
+    ------
+    FormatError
+        It is none.
+    OSError
+        It cannot be read.
+    """
+    with path.open("rb") as file:
+        identity = identify(file, path.name)
+        return Instance(
+            uid=identity.uid,
+            path=str(path),
+            size=file.seek(0, 2),
+            digest=data_set_digest(file, identity.offset),
+            syntax=identity.syntax,
+            sop_class=identity.sop_class,
+            study=identity.study,
+            series=identity.series,
+        )
+
+
+def existing(folder: Path, uid: str, series: str) -> Instance | None:
+    """Return the instance of a series that is in a folder already; None where it is not."""
+    try:
+        there = instance_of(folder / f"{safe_name(uid)}.dcm")
+    except (OSError, ValueError):
+        return None
+    return there if (there.uid, there.series) == (uid, series) else None
 
 
 def data_set_digest(file: BinaryIO, offset: int) -> str:

@@ -13,21 +13,20 @@ from imagedata_xr.errors import (
     RejectedError,
     TransportError,
 )
-from imagedata_xr.transports.core.locator import Locator
-from imagedata_xr.transports.core.selection import KEYS, LEVELS, Record, Selection
-from imagedata_xr.transports.dimse.association import associated, library
-from imagedata_xr.transports.dimse.keys import (
+from imagedata_xr.transports.core.keys import (
     OF_PATIENT,
     RETURNED,
     agrees,
     by_level,
     given,
-    identifier,
     is_pattern,
-    values_of,
 )
+from imagedata_xr.transports.core.locator import Locator
+from imagedata_xr.transports.core.selection import KEYS, LEVELS, Record, Selection
+from imagedata_xr.transports.core.status import describe, is_pending
+from imagedata_xr.transports.dimse.association import associated, library
+from imagedata_xr.transports.dimse.keys import identifier, values_of
 from imagedata_xr.transports.dimse.peer import Peer
-from imagedata_xr.transports.dimse.status import describe, is_pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

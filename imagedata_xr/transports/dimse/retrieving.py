@@ -23,14 +23,13 @@ from imagedata_xr.errors import (
     WriteError,
 )
 from imagedata_xr.transports.core.locator import Locator
-from imagedata_xr.transports.core.part10 import identify, safe_name
-from imagedata_xr.transports.core.results import Instance, Manifest
-from imagedata_xr.transports.core.spool import data_set_digest
+from imagedata_xr.transports.core.results import Manifest
+from imagedata_xr.transports.core.spool import existing
+from imagedata_xr.transports.core.status import describe, is_pending, is_temporary
 from imagedata_xr.transports.dimse.association import associated, library, size_guard
 from imagedata_xr.transports.dimse.peer import Peer
 from imagedata_xr.transports.dimse.query import found, patiently, selection_of
 from imagedata_xr.transports.dimse.receiving import Collector, Receiver
-from imagedata_xr.transports.dimse.status import describe, is_pending, is_temporary
 from imagedata_xr.transports.dimse.syntaxes import proposals, storage_classes
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from imagedata_xr.transports.core.part10 import Identity
+    from imagedata_xr.transports.core.results import Instance
     from imagedata_xr.transports.core.selection import Record
 
 __all__ = ["fetch"]
@@ -173,7 +173,7 @@ class _Task:
         self.collector = self._prepared(Collector(self.folder))
         if not self.overwrite:
             for record in self.records:
-                there = _existing(self.folder, record)
+                there = existing(self.folder, record.uid, record["SeriesInstanceUID"])
                 if there is not None:
                     self.collector.got[there.uid] = there
 
@@ -278,27 +278,3 @@ def _question(study: str, series: str, instances: list[str] | None) -> Dataset:
     if instances is not None:
         question.SOPInstanceUID = instances
     return question
-
-
-def _existing(folder: Path, record: Record) -> Instance | None:
-    """Return the instance that is in a folder already."""
-    path = folder / f"{safe_name(record.uid)}.dcm"
-    try:
-        with path.open("rb") as file:
-            identity = identify(file, path.name)
-            digest = data_set_digest(file, identity.offset)
-            size = file.seek(0, 2)
-    except (OSError, ValueError):
-        return None
-    if identity.uid != record.uid or identity.series != record["SeriesInstanceUID"]:
-        return None
-    return Instance(
-        uid=identity.uid,
-        path=str(path),
-        size=size,
-        digest=digest,
-        syntax=identity.syntax,
-        sop_class=identity.sop_class,
-        study=identity.study,
-        series=identity.series,
-    )

@@ -21,9 +21,9 @@ from imagedata_xr.errors import (
 from imagedata_xr.transports.core.locator import Locator
 from imagedata_xr.transports.core.outgoing import files_of, outgoing
 from imagedata_xr.transports.core.results import Receipt
+from imagedata_xr.transports.core.status import describe, is_stored, is_temporary, is_warning
 from imagedata_xr.transports.dimse.association import associated, library
 from imagedata_xr.transports.dimse.peer import Peer
-from imagedata_xr.transports.dimse.status import describe, is_stored, is_temporary, is_warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

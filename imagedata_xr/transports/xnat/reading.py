@@ -24,14 +24,17 @@ from imagedata_xr.errors import (
 )
 from imagedata_xr.sources.files import LocalFile
 from imagedata_xr.sources.zipped import ZipMember, zip_members
-from imagedata_xr.transports.core.part10 import identify, safe_name
-from imagedata_xr.transports.core.results import Instance, Manifest
+from imagedata_xr.transports.core.part10 import safe_name
+from imagedata_xr.transports.core.results import Manifest
 from imagedata_xr.transports.core.selection import Record
-from imagedata_xr.transports.core.spool import Spool, data_set_digest
+from imagedata_xr.transports.core.spool import Spool, instance_of
 from imagedata_xr.transports.xnat.client import Client
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imagedata_xr.transports.core.locator import Locator
+    from imagedata_xr.transports.core.results import Instance
     from imagedata_xr.transports.core.selection import Level
     from imagedata_xr.transports.xnat.client import Listed, Place
 
@@ -100,7 +103,14 @@ def link(locator: Locator, record: Record, level: Level) -> str:
     return replace(locator, path=tuple(parts), options=()).url
 
 
-def fetch(url: str | Locator, folder: str | os.PathLike[str], **options: Any) -> Manifest:
+def fetch(
+    url: str | Locator,
+    folder: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+    **options: Any,
+) -> Manifest:
     """
     Copy the DICOM files at a URL into a folder, byte for byte as XNAT keeps them.
 
@@ -109,6 +119,10 @@ def fetch(url: str | Locator, folder: str | os.PathLike[str], **options: Any) ->
     url : str
         Resources other than DICOM are left out, where the URL does not name one.
     folder : path
+    overwrite : bool
+        Replace files with other contents.
+    progress : callable, optional
+        Called with how many files are there, and of how many, a resource at a time.
     **options
         Of `Client`.
 
@@ -117,48 +131,46 @@ def fetch(url: str | Locator, folder: str | os.PathLike[str], **options: Any) ->
     PartialReadError
         Some did not arrive whole.
     WriteError
-        There is another file with the SOP Instance UID.
+        There is another file with the SOP Instance UID, or the folder cannot be made.
     """
     client = Client(url, **options)
     try:
         target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        kept: list[Instance] = []
-        for place in client.resources(client.locator.path):
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(f"{target}: cannot be made: {error.strerror}") from None
+        places = list(client.resources(client.locator.path))
+        kept: dict[str, Instance] = {}
+        for done, place in enumerate(places, 1):
             for path in spooled(client, place).values():
                 with contextlib.suppress(FormatError):
-                    kept.append(_copied(path, target))
-        return Manifest(tuple({one.uid: one for one in kept}.values()))
+                    one = _copied(path, target, overwrite=overwrite)
+                    kept[one.uid] = one
+            if progress is not None:
+                progress(len(kept), len(kept) * len(places) // done)
+        return Manifest(tuple(kept.values()))
     finally:
         client.web.close()
 
 
-def _copied(path: Path, folder: Path) -> Instance:
-    with path.open("rb") as file:
-        identity = identify(file, "a file of the server")
-        digest = data_set_digest(file, identity.offset)
-    target = folder / f"{safe_name(identity.uid)}.dcm"
-    if target.exists():
-        with target.open("rb") as file:
-            if data_set_digest(file, identify(file, str(target)).offset) != digest:
-                raise WriteError(f"{target}: is there already, with other contents")
-    else:
-        part = folder / f".{os.getpid()}-{uuid.uuid4().hex}.part"
-        try:
-            shutil.copyfile(path, part)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-    return Instance(
-        uid=identity.uid,
-        path=str(target),
-        size=target.stat().st_size,
-        digest=digest,
-        syntax=identity.syntax,
-        sop_class=identity.sop_class,
-        study=identity.study,
-        series=identity.series,
-    )
+def _copied(path: Path, folder: Path, *, overwrite: bool) -> Instance:
+    one = instance_of(path)
+    target = folder / f"{safe_name(one.uid)}.dcm"
+    if target.exists() and not overwrite:
+        with contextlib.suppress(FormatError):
+            if instance_of(target).digest == one.digest:
+                return replace(one, path=str(target), size=target.stat().st_size)
+        raise WriteError(
+            f"{target}: is there already, with other contents; overwrite=True replaces it"
+        )
+    part = folder / f".{os.getpid()}-{uuid.uuid4().hex}.part"
+    try:
+        shutil.copyfile(path, part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return replace(one, path=str(target))
 
 
 def spooled(client: Client, place: Place) -> dict[str, Path]:

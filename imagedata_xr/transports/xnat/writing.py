@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 import zipfile
 from pathlib import Path
@@ -19,6 +18,7 @@ from imagedata_xr.errors import (
     SourceNotFoundError,
     TransportError,
 )
+from imagedata_xr.transports.core.http import Body
 from imagedata_xr.transports.core.outgoing import outgoing
 from imagedata_xr.transports.core.part10 import safe_name
 from imagedata_xr.transports.core.results import Receipt
@@ -26,7 +26,7 @@ from imagedata_xr.transports.core.spool import spool_root
 from imagedata_xr.transports.xnat.client import KINDS, Client, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from imagedata_xr.transports.core.locator import Locator
     from imagedata_xr.transports.core.outgoing import Outgoing
@@ -51,6 +51,7 @@ def store(
     *,
     destination: Literal["archive", "prearchive"] = "archive",
     overwrite: Overwrite = "none",
+    progress: Callable[[int, int], object] | None = None,
     **options: Any,
 ) -> Receipt:
     """
@@ -67,6 +68,8 @@ def store(
     overwrite : {"none", "append", "delete"}
         What to do with an experiment that exists: refuse, add to it, or replace files of the same
         names (others stay).
+    progress : callable, optional
+        Called with how many instances are done, and of how many.
     **options
         Of `Client`.
 
@@ -91,7 +94,7 @@ def store(
     try:
         ready, outcomes = outgoing(files)
         if len(parts) > 3:
-            outcomes += _to_scan(client, parts, ready, overwrite=overwrite)
+            outcomes += _to_scan(client, parts, ready, overwrite=overwrite, progress=progress)
         else:
             studies: dict[str, list[Outgoing]] = {}
             for one in ready:
@@ -103,6 +106,8 @@ def store(
                 )
             for study in studies.values():
                 outcomes += _import(client, parts, study, destination, overwrite)
+                if progress is not None:
+                    progress(len(outcomes), sum(map(len, studies.values())))
         return Receipt(tuple(outcomes))
     finally:
         client.web.close()
@@ -133,7 +138,7 @@ def _import(
                 "/data/services/import",
                 params=params,
                 headers={"Content-Type": "application/zip"},
-                body=lambda: _Closing(packed),
+                body=Body(packed),
                 again=False,
             )
             answer = b"".join(client.web.pieces(found, _LARGEST_ANSWER)).decode("utf-8", "replace")
@@ -199,7 +204,12 @@ def _files_at(client: Client, rest: str) -> list[Listed]:
 
 
 def _to_scan(
-    client: Client, parts: tuple[str, ...], ready: list[Outgoing], *, overwrite: Overwrite
+    client: Client,
+    parts: tuple[str, ...],
+    ready: list[Outgoing],
+    *,
+    overwrite: Overwrite,
+    progress: Callable[[int, int], object] | None,
 ) -> list[Outcome]:
     if len({one.identity.series for one in ready}) > 1:
         raise OptionError(f"{client.locator}: files of several series are not one scan")
@@ -209,7 +219,7 @@ def _to_scan(
     rest = _made(client, parts, ready[0])
     params = {"overwrite": "true"} if overwrite == "delete" else {}
     said: dict[str, tuple[str, str]] = {}
-    for one in ready:
+    for number, one in enumerate(ready, 1):
         name = quote(f"{safe_name(one.identity.uid)}.dcm")
         try:
             found = client.web.request(
@@ -217,7 +227,7 @@ def _to_scan(
                 f"{rest}/files/{name}",
                 params={**params, "inbody": "true"},
                 headers={"Content-Type": "application/octet-stream"},
-                body=lambda path=one.path: _Closing(path),  # type: ignore[misc]
+                body=Body(one.path),
                 accept=(200, 201),
             )
             answer = b"".join(client.web.pieces(found, _LARGEST_ANSWER))
@@ -230,6 +240,8 @@ def _to_scan(
             said[one.identity.uid] = "unknown", _LOST
         except RejectedError as error:
             said[one.identity.uid] = "failed", f"the server refuses (HTTP {error.status})"
+        if progress is not None:
+            progress(number, len(ready))
     return _listed(ready, client.files(Place(rest=rest)), said, unchanged=True)
 
 
@@ -281,27 +293,6 @@ def _new(kind: str, first: Outgoing) -> dict[str, str]:
 # Afterwards ------------------------------------------------------------------------------------
 
 
-class _Closing:
-    """A file as the body of a request, of known length, closed when it was read."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
-        self._size = os.fstat(self._file.fileno()).st_size
-
-    def __len__(self) -> int:
-        return self._size
-
-    def read(self, size: int = -1) -> bytes:
-        """Return the next bytes."""
-        data = self._file.read(size)
-        if not data:
-            self._file.close()
-        return data
-
-    def __del__(self) -> None:
-        self._file.close()
-
-
 def _md5(path: str | Path) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
@@ -345,7 +336,8 @@ def verify(url: str | Locator, receipt: Receipt, **options: Any) -> Receipt:
     """
     if options.pop("destination", "archive") == "prearchive":
         return receipt
-    options.pop("overwrite", None)
+    for name in ("overwrite", "progress"):
+        options.pop(name, None)
     client = Client(url, **options)
     try:
         found = [
