@@ -257,6 +257,14 @@ def test_stored_bytes_are_those_of_the_files(server, series, other):
     assert seen[-1] == (15, 15)
 
 
+def test_files_of_an_odd_length(server, series):
+    """They are sent as they are: only the DICOM protocol cannot carry them."""
+    odd = min(series.iterdir())
+    odd.write_bytes(odd.read_bytes()[:-1])
+    assert transports.store(server.url, series).complete
+    assert odd.read_bytes() in server.files.values()
+
+
 def test_each_instance_has_its_own_answer(server, series):
     """Refused, stored with a warning, stored: as the server says of each."""
     uids = [pydicom.dcmread(path).SOPInstanceUID for path in sorted(series.iterdir())]

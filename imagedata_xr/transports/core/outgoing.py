@@ -55,7 +55,7 @@ class Outgoing:
         return Outcome(state=state, **known, **more)  # type: ignore[arg-type]
 
 
-def outgoing(files: Sequence[Path]) -> tuple[list[Outgoing], list[Outcome]]:
+def outgoing(files: Sequence[Path], *, even: bool = True) -> tuple[list[Outgoing], list[Outcome]]:
     """
     Tell the instances among files from what cannot be sent.
 
@@ -66,6 +66,8 @@ def outgoing(files: Sequence[Path]) -> tuple[list[Outgoing], list[Outcome]]:
     Parameters
     ----------
     files : sequence of Path
+    even : bool
+        Refuse data sets of an odd number of bytes. As files they can be sent, and are kept so.
 
     Returns
     -------
@@ -84,7 +86,7 @@ def outgoing(files: Sequence[Path]) -> tuple[list[Outgoing], list[Outcome]]:
             continue
         if one is None or one.identity.sop_class == _DIRECTORY:
             continue
-        if (one.size - one.identity.offset) % 2:
+        if even and (one.size - one.identity.offset) % 2:
             # PS3.8 annex E: servers drop the connection, or wait for ever.
             reason = "the data set has an odd number of bytes, which DICOM does not allow"
             failed.append(one.outcome("failed", reason=reason, attempts=0))

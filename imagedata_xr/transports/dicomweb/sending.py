@@ -83,7 +83,7 @@ def store(
         selection = client.selection
         if selection.series or selection.keys:
             raise OptionError(f"{client.locator}: storing needs a server, and at most a study")
-        ready, failed = outgoing(files)
+        ready, failed = outgoing(files, even=False)
         if selection.study and {one.identity.study for one in ready} - {selection.study}:
             raise OptionError(f"{client.locator}: there are files of another study: name none")
         transfer = _Transfer(client, len(ready), progress)

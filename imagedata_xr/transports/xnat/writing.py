@@ -92,7 +92,7 @@ def store(
     if not parts or len(parts) > len(KINDS):
         raise OptionError(f"{client.locator}: name a project, and what is in it up to a resource")
     try:
-        ready, outcomes = outgoing(files)
+        ready, outcomes = outgoing(files, even=False)
         if len(parts) > 3:
             outcomes += _to_scan(client, parts, ready, overwrite=overwrite, progress=progress)
         else:
