@@ -28,7 +28,7 @@ from imagedata_xr.errors import (
 )
 from imagedata_xr.sources import find_sources
 from imagedata_xr.testing import Phantom, XnatServer, write_series
-from imagedata_xr.transports import Retry
+from imagedata_xr.transports import Retry, xnat
 
 SECRET = "s3cret pässword"
 PATIENT = "Svendsen"
@@ -148,6 +148,31 @@ def test_as_a_file_system(filled, series):
     assert len(find_sources(chain)) == len(find_sources(series))
 
 
+def test_resources_of_what_is_no_scan(filled, series, tmp_path):
+    """Files of a project, a subject or an experiment, by any engine."""
+    image = xr.open_dataarray(series, engine="dicom")
+    image.med.to_nifti(tmp_path / "a.nii.gz")
+    data = (tmp_path / "a.nii.gz").read_bytes()
+    requests = pytest.importorskip("requests")
+    auth = (b"tester", SECRET.encode())
+    paths = ("", f"/subjects/{PATIENT}", f"/subjects/{PATIENT}/experiments/E1")
+    for rest, url in zip(paths, ("", f"/{PATIENT}", f"/{PATIENT}/E1"), strict=True):
+        place = f"{filled.web}/data/projects/PROJECT{rest}/resources/NIFTI"
+        requests.put(place, params={"format": "NIFTI"}, auth=auth, timeout=5).raise_for_status()
+        put = requests.put(f"{place}/files/sub/a.nii.gz", data=data, auth=auth, timeout=5)
+        put.raise_for_status()
+        base = f"{filled.url}/PROJECT{url}/resources"
+        read = xr.open_dataarray(f"{base}/NIFTI/sub/a.nii.gz", engine="nifti")
+        assert (read.values == xr.open_dataarray(tmp_path / "a.nii.gz", engine="nifti")).all()
+        assert len(transports.find(f"{base}/NIFTI")) == len(transports.find(base)) == 1
+        system = fsspec.filesystem("xnat+http")
+        (resource,) = system.ls(base, detail=False)
+        assert resource.endswith("/resources/NIFTI")
+        assert len(system.ls(resource)) == 1
+        with pytest.raises(SourceNotFoundError, match="no resource"):
+            transports.find(f"{base}/OTHER")
+
+
 def test_names_that_mean_nothing(filled):
     """Which part of the path names nothing is said; the parts themselves may be patients."""
     for path, match in (
@@ -189,6 +214,8 @@ def test_overwrite_is_a_choice(filled, series, tmp_path):
     assert len(transports.find(url)) == 2
     with pytest.raises(OptionError, match="overwrite"):
         transports.store(url, series, overwrite="yes")
+    with pytest.raises(OptionError, match="into scans"):
+        transports.store(f"{url}/resources/DICOM", series)
 
 
 def test_prearchive(server, series):
@@ -197,6 +224,15 @@ def test_prearchive(server, series):
     assert len(receipt.acknowledged) == 6
     assert not receipt.verified
     assert transports.find(f"{server.url}/PROJECT") == []
+    (session,) = transports.find(f"{server.url}/PROJECT", destination="prearchive")
+    assert (session["XNATSubject"], session["XNATStatus"]) == (PATIENT, "READY")
+    (scan,) = transports.find(
+        f"{server.url}/PROJECT/{PATIENT[:3]}*", level="series", destination="prearchive"
+    )
+    assert scan["SeriesDescription"] == "Phantom series 1"
+    assert transports.find(f"{server.url}/OTHER", destination="prearchive") == []
+    with pytest.raises(OptionError, match="prearchive lists sessions"):
+        transports.find(server.url, level="instance", destination="prearchive")
 
 
 def test_into_a_scan(server, series, tmp_path):
@@ -417,6 +453,18 @@ def test_credentials(filled, tmp_path, monkeypatch):
     with pytest.raises(OptionError, match="no password") as caught:
         transports.find(f"xnat://tester:{secret}@127.0.0.1/PROJECT")
     assert secret not in str(caught.value)
+
+
+def test_a_session_of_xnatpy(filled, monkeypatch):
+    """The same credentials, for all else; without its classes by default."""
+    pytest.importorskip("xnat")
+    with xnat.session(filled.url) as session:
+        found = session.get_json("/data/projects/PROJECT/subjects")
+        assert found["ResultSet"]["Result"][0]["label"] == PATIENT
+    monkeypatch.setenv("XNAT_PASS", "wrong")
+    with pytest.raises(AuthenticationError) as caught:
+        xnat.session(filled.url)
+    assert "wrong" not in repr(caught.value)
 
 
 def test_certificates(tmp_path, series, monkeypatch):

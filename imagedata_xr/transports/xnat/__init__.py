@@ -10,6 +10,7 @@ from __future__ import annotations
 from imagedata_xr.transports.xnat.client import Client
 from imagedata_xr.transports.xnat.filesystem import XnatFileSystem, XnatPlainFileSystem
 from imagedata_xr.transports.xnat.reading import fetch, find, link
+from imagedata_xr.transports.xnat.session import session
 from imagedata_xr.transports.xnat.writing import store, verify
 
 # What replacing an existing target means to `store`.
@@ -22,6 +23,7 @@ __all__ = [
     "fetch",
     "find",
     "link",
+    "session",
     "store",
     "verify",
 ]

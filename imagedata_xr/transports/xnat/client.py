@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from imagedata_xr.transports.core.policy import Retry, Timeouts
 
-__all__ = ["KINDS", "Client", "Listed", "Place"]
+__all__ = ["KINDS", "OWN", "Client", "Listed", "Place", "own_at"]
 
 KINDS: Final = ("project", "subject", "experiment", "scan", "resource")
 _COLUMNS: Final = {
@@ -29,6 +29,8 @@ _COLUMNS: Final = {
 _IN_RESOURCE: Final = re.compile(r".*?/resources/[^/]+/files/(.+)")
 _MAGIC: Final = re.compile(r"[*?\[]")
 _DICOM: Final = ("DICOM", "SECONDARY")
+# In a path, before the resources of what is no scan.
+OWN: Final = "resources"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +48,15 @@ class Place:
         Identifier, label, type, series description: how it may be called, strongest first.
     fields : mapping
         The row that the server sent.
+    kind : str
+        One of `KINDS`; empty for the server itself.
     """
 
     parts: tuple[str, ...] = field(default=(), repr=False)
     rest: str = field(default="/data", repr=False)
     names: tuple[str, ...] = field(default=(), repr=False)
     fields: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def kind(self) -> str:
-        """What it is; empty for the server itself."""
-        return KINDS[len(self.parts) - 1] if self.parts else ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,8 @@ class Client:
         return rows
 
     def children(self, place: Place) -> list[Place]:
-        """Return what is directly below a place."""
-        kind = KINDS[len(place.parts)]
+        """Return what is directly below a place; resources of a scan, not those of an experiment."""
+        kind = KINDS[KINDS.index(place.kind) + 1] if place.kind else KINDS[0]
         columns = {"columns": _COLUMNS[kind]} if kind in _COLUMNS else {}
         try:
             rows = self.rows(f"{place.rest}/{kind}s", **columns)
@@ -126,6 +126,11 @@ class Client:
                 raise
             return []  # an experiment that is no imaging session
         return [_place(place, kind, row) for row in rows]
+
+    def own_resources(self, place: Place) -> list[Place]:
+        """Return the resources of a project, subject or experiment itself."""
+        above = Place((*place.parts, OWN), place.rest)
+        return [_place(above, "resource", row) for row in self.rows(f"{place.rest}/resources")]
 
     def resolve(self, parts: tuple[str, ...]) -> list[Place]:
         """
@@ -137,12 +142,17 @@ class Client:
             One of the parts means nothing.
         """
         places = [Place()]
-        for number, part in enumerate(parts[: len(KINDS)]):
-            below = [child for place in places for child in self.children(place)]
+        own = own_at(parts)
+        for number, part in enumerate(parts):
+            if number == own:
+                continue
+            find = self.own_resources if own is not None and number > own else self.children
+            below = [child for place in places for child in find(place)]
             places = _meant(below, part)
             if not places:
+                kind = KINDS[-1] if own is not None and number > own else KINDS[number]
                 raise SourceNotFoundError(
-                    f"{self.locator}: part {number + 1} of the path names no {KINDS[number]} there; "
+                    f"{self.locator}: part {number + 1} of the path names no {kind} there; "
                     f"there are {len(below)}"
                 )
         return places
@@ -161,6 +171,8 @@ class Client:
                 f"{self.locator}: name a project: {self.locator.scheme}://host/PROJECT"
             )
         waiting = self.resolve(parts)
+        if own_at(parts) == len(parts) - 1:
+            waiting = [one for place in waiting for one in self.own_resources(place)]
         found = False
         while waiting:
             place = waiting.pop(0)
@@ -200,6 +212,11 @@ class Client:
         return found
 
 
+def own_at(parts: tuple[str, ...]) -> int | None:
+    """Return where in a path ``resources`` stands, for those of a project, subject or experiment."""
+    return parts.index(OWN) if OWN in parts[1:4] and parts[0] != OWN else None
+
+
 def _place(parent: Place, kind: str, row: dict[str, str]) -> Place:
     own = row.get("ID") or row.get("xnat_abstractresource_id") or ""
     label = row.get("label") or row.get("name") or ""
@@ -207,7 +224,7 @@ def _place(parent: Place, kind: str, row: dict[str, str]) -> Place:
     names = tuple(name for name in (own, label, *more) if name)
     shown = own if kind in ("project", "scan") else label or own
     rest = f"{parent.rest}/{kind}s/{quote(own, safe='')}"
-    return Place((*parent.parts, shown), rest, names, row)
+    return Place((*parent.parts, shown), rest, names, row, kind)
 
 
 def _meant(places: list[Place], part: str) -> list[Place]:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from imagedata_xr.errors import SourceNotFoundError
 from imagedata_xr.transports.core.filesystem import TransportFileSystem
-from imagedata_xr.transports.xnat.client import KINDS, Client
+from imagedata_xr.transports.xnat.client import KINDS, Client, own_at
 from imagedata_xr.transports.xnat.reading import spooled
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ class XnatFileSystem(TransportFileSystem):
     """
 
     protocol: ClassVar[str | tuple[str, ...]] = ("xnat", "xnat+https")
-    leaf_depth: ClassVar[int] = len(KINDS) + 1
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -44,11 +43,22 @@ class XnatFileSystem(TransportFileSystem):
             self._clients[locator.address] = Client(locator)
         return self._clients[locator.address]
 
+    def is_instance(self, locator: Locator) -> bool:
+        """Tell whether a URL names one file."""
+        return len(locator.path) > _depth(locator.path)
+
     def children(self, locator: Locator) -> list[dict[str, Any]]:
         """Return what is directly below a URL."""
         client = self._client(locator)
         places = client.resolve(locator.path)
-        if len(locator.path) == len(KINDS):
+        own = own_at(locator.path)
+        if own == len(locator.path) - 1:
+            return [
+                {"name": _path(client, one), "size": 0, "type": "directory"}
+                for place in places
+                for one in client.own_resources(place)
+            ]
+        if len(locator.path) == _depth(locator.path):
             return [one for place in places for one in self._files(client, place)]
         return [
             {"name": _path(client, child), "size": 0, "type": "directory"}
@@ -67,7 +77,7 @@ class XnatFileSystem(TransportFileSystem):
         """Return all files below a path: those of DICOM resources, where it names no resource."""
         del maxdepth, withdirs
         locator = self.locator(path)
-        if len(locator.path) >= self.leaf_depth:
+        if self.is_instance(locator):
             found = [self.info(path)]
         else:
             client = self._client(locator)
@@ -81,7 +91,8 @@ class XnatFileSystem(TransportFileSystem):
 
     def local(self, locator: Locator) -> Path:
         """Return the spooled file of an instance, fetched where it is not there."""
-        parts, name = locator.path[: len(KINDS)], "/".join(locator.path[len(KINDS) :])
+        depth = _depth(locator.path)
+        parts, name = locator.path[:depth], "/".join(locator.path[depth:])
         key = (locator.address, parts)
         since, paths = self._known.get(key, (0.0, {}))
         if name not in paths or time.monotonic() - since > _FRESH or not paths[name].exists():
@@ -110,6 +121,12 @@ class XnatPlainFileSystem(XnatFileSystem):
     """XNAT behind HTTP, unencrypted."""
 
     protocol: ClassVar[str | tuple[str, ...]] = "xnat+http"
+
+
+def _depth(path: tuple[str, ...]) -> int:
+    """Return how many parts of a path lead to a resource."""
+    own = own_at(path)
+    return len(KINDS) if own is None else own + 2
 
 
 def _path(client: Client, place: Place) -> str:

@@ -11,11 +11,12 @@ import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
 
 from imagedata_xr.errors import (
     FormatError,
+    OptionError,
     PartialReadError,
     RejectedError,
     SourceError,
@@ -28,7 +29,8 @@ from imagedata_xr.transports.core.part10 import safe_name
 from imagedata_xr.transports.core.results import Manifest
 from imagedata_xr.transports.core.selection import Record
 from imagedata_xr.transports.core.spool import Spool, instance_of
-from imagedata_xr.transports.xnat.client import Client
+from imagedata_xr.transports.xnat.client import Client, own_at
+from imagedata_xr.transports.xnat.prearchive import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +50,13 @@ _NAMES: Final = ("XNATProject", "XNATSubject", "XNATExperiment", "XNATScan", "XN
 _LEVELS: Final[tuple[Level, ...]] = ("patient", "study", "series", "instance")
 
 
-def find(url: str | Locator, *, level: Level | None = None, **options: Any) -> list[Record]:
+def find(
+    url: str | Locator,
+    *,
+    level: Level | None = None,
+    destination: Literal["archive", "prearchive"] = "archive",
+    **options: Any,
+) -> list[Record]:
     """
     Return what an XNAT server has: subjects as patients, experiments as studies, scans as series.
 
@@ -57,6 +65,9 @@ def find(url: str | Locator, *, level: Level | None = None, **options: Any) -> l
     url : str
     level : {"patient", "study", "series", "instance"}, optional
         By default the one below what the URL names.
+    destination : {"archive", "prearchive"}
+        Where to look. In the prearchive there are sessions, as studies, and their scans, as series;
+        the URL names project, subject and session.
     **options
         Of `Client`.
 
@@ -69,6 +80,12 @@ def find(url: str | Locator, *, level: Level | None = None, **options: Any) -> l
     client = Client(url, **options)
     try:
         parts = client.locator.path
+        if destination == "prearchive":
+            return waiting(client, level or ("series" if len(parts) > 2 else "study"))
+        if destination != "archive":
+            raise OptionError(f"destination={destination!r}: give 'archive' or 'prearchive'")
+        if own_at(parts) is not None:
+            level = "instance"
         depth = _LEVELS.index(level) + 2 if level else min(max(len(parts) + 1, 2), 5)
         if depth == 5:
             return [

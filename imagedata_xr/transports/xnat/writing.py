@@ -23,7 +23,7 @@ from imagedata_xr.transports.core.outgoing import outgoing
 from imagedata_xr.transports.core.part10 import safe_name
 from imagedata_xr.transports.core.results import Receipt
 from imagedata_xr.transports.core.spool import spool_root
-from imagedata_xr.transports.xnat.client import KINDS, Client, Place
+from imagedata_xr.transports.xnat.client import KINDS, Client, Place, own_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -91,6 +91,8 @@ def store(
     parts = client.locator.path
     if not parts or len(parts) > len(KINDS):
         raise OptionError(f"{client.locator}: name a project, and what is in it up to a resource")
+    if own_at(parts) is not None:
+        raise OptionError(f"{client.locator}: images are stored into scans, not into 'resources'")
     try:
         ready, outcomes = outgoing(files, even=False)
         if len(parts) > 3:
