@@ -14,9 +14,11 @@ import pydicom
 import pytest
 import xarray as xr
 
+import imagedata_xr
 from imagedata_xr import transports
 from imagedata_xr.errors import (
     AuthenticationError,
+    DataWarning,
     OptionError,
     PartialReadError,
     PartialWriteError,
@@ -156,6 +158,18 @@ def test_find(filled, other):
     assert len(transports.find(url, level="instance", keys={"SeriesNumber": "2"})) == 3
     assert transports.find(filled.url, keys={"PatientID": "nobody"}) == []
     assert PATIENT not in repr(study)
+
+
+def test_listing(filled, series, other):
+    """A tree of patients, studies and series; each row has the URL that opens it."""
+    filled.add(other.iterdir())
+    listing = imagedata_xr.ls(filled.url, level="series")
+    assert sorted(row["files"] for row in listing.rows) == [3, 12]
+    (first,) = [row for row in listing.rows if row["SeriesDescription"] == "first"]
+    image = xr.open_dataarray(first["path"], engine="dicom")
+    xr.testing.assert_identical(image, xr.open_dataarray(series, engine="dicom"))
+    (patient,) = imagedata_xr.ls(filled.url, level="patient").rows
+    assert len(transports.find(patient["path"], level="series")) == 2
 
 
 def test_keys_that_a_server_ignores(filled, other, monkeypatch):
@@ -439,11 +453,16 @@ def test_limits(filled, tmp_path):
     assert len(list((tmp_path / "out").glob("*"))) <= 2
 
 
-def test_names_that_lead_elsewhere(filled):
-    """UIDs that are paths are no UIDs."""
+def test_names_that_lead_elsewhere(filled, tmp_path):
+    """UIDs that are paths are no UIDs; nothing that has none is lost without a word."""
     row = {"0020000D": {"vr": "UI", "Value": ["../../../etc"]}}
     filled.fault = lambda handler: handler.json([row]) or True
-    assert transports.find(filled.url) == []
+    with pytest.warns(DataWarning, match="1 study.s. without a valid UID"):
+        assert transports.find(filled.url) == []
+    row = {"00080018": {"vr": "UI", "Value": ["../../../etc/passwd"]}}
+    filled.fault = lambda handler: "/instances" in handler.path and (handler.json([row]) or True)
+    with pytest.raises(TransportError, match="without a valid UID"):
+        transports.fetch(filled.url, tmp_path / "out", retry=QUICK)
 
 
 def test_other_contents_are_not_replaced_unasked(filled, series, tmp_path):

@@ -69,6 +69,10 @@ class DicomwebServer:
         What it keeps, by SOP Instance UID.
     log : list of (str, str)
         Methods and paths of the requests.
+    headers : dict of str to pydicom.Dataset
+        Of what it keeps, by SOP Instance UID.
+    port : int
+        Where it listens; by default the system chooses.
     """
 
     users: dict[str, str] = field(default_factory=dict)

@@ -63,15 +63,17 @@ _quiet = _Quiet()
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def _silence(*, checked: bool) -> Iterator[None]:
     """Let nothing be said of a request but by us; that nobody checks certificates, we have said."""
     logger = logging.getLogger("urllib3.connectionpool")
     if _quiet not in logger.filters:
         logger.addFilter(_quiet)
     _quiet.local.busy = True
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Unverified HTTPS request")
+        # The filters of warnings are those of all threads: left alone wherever that is possible.
+        with contextlib.nullcontext() if checked else warnings.catch_warnings():
+            if not checked:
+                warnings.filterwarnings("ignore", message="Unverified HTTPS request")
             yield
     finally:
         _quiet.local.busy = False
@@ -217,7 +219,7 @@ class Web:
         waits = (self.timeouts.connect, self.timeouts.response)
         for _ in range(_MOST_REDIRECTS):
             try:
-                with _silence():
+                with _silence(checked=self._session.verify is not False):
                     found = self._session.request(
                         method,
                         url,

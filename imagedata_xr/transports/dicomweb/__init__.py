@@ -13,7 +13,7 @@ from imagedata_xr.transports.dicomweb.filesystem import (
     DicomwebFileSystem,
     DicomwebPlainFileSystem,
 )
-from imagedata_xr.transports.dicomweb.query import find
+from imagedata_xr.transports.dicomweb.query import find, link
 from imagedata_xr.transports.dicomweb.retrieving import fetch
 from imagedata_xr.transports.dicomweb.sending import store, verify
 
@@ -23,6 +23,7 @@ __all__ = [
     "DicomwebPlainFileSystem",
     "fetch",
     "find",
+    "link",
     "store",
     "verify",
 ]

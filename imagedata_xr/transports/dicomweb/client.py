@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from imagedata_xr.errors import OptionError, RejectedError, TransportError
+from imagedata_xr.errors import DataWarning, OptionError, RejectedError, TransportError
 from imagedata_xr.transports.core.http import Web
 from imagedata_xr.transports.core.locator import Locator
 from imagedata_xr.transports.core.part10 import is_uid
@@ -104,17 +105,18 @@ class Client:
         Raises
         ------
         TransportError
-            The list is longer than the limits, or the server cannot send all of it.
+            The list is longer than the limits, has instances without a valid UID, or the server
+            cannot send all of it.
         """
         found: dict[str, dict[str, str]] = {}
         received = 0
         while True:
             page, is_cut = self._page(path, params, received)
             before = len(found)
-            for one in page:
-                values = values_of(one)
-                if is_uid(values.get(KEYS[level], "")):
-                    found.setdefault(values[KEYS[level]], values)
+            named = [one for one in map(values_of, page) if is_uid(one.get(KEYS[level], ""))]
+            self._check_named(len(page) - len(named), level)
+            for values in named:
+                found.setdefault(values[KEYS[level]], values)
             received += len(page)
             if received > self.limits.records:
                 raise TransportError(
@@ -130,6 +132,15 @@ class Client:
                     "no more when asked: select less"
                 )
             return list(found.values())
+
+    def _check_named(self, count: int, level: Level) -> None:
+        """See that nothing is lost without a word that has no UID, or one that is a path."""
+        if not count:
+            return
+        text = f"{self.locator}: lists {count} {level}(s) without a valid UID"
+        if level == "instance":
+            raise TransportError(f"{text}: they cannot be fetched")
+        warnings.warn(f"{text}, which are left out", DataWarning, stacklevel=2)
 
     def _page(
         self, path: str, params: Mapping[str, str], offset: int

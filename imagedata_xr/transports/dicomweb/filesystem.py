@@ -13,7 +13,7 @@ from imagedata_xr.transports.core.part10 import safe_name
 from imagedata_xr.transports.core.selection import LEVELS
 from imagedata_xr.transports.core.spool import Spool
 from imagedata_xr.transports.dicomweb.client import RESOURCES, Client, split
-from imagedata_xr.transports.dicomweb.query import found
+from imagedata_xr.transports.dicomweb.query import found, link
 from imagedata_xr.transports.dicomweb.retrieving import fetch
 
 if TYPE_CHECKING:
@@ -78,11 +78,7 @@ class DicomwebFileSystem(TransportFileSystem):
         return [self._entry(locator, one, level) for one in records]
 
     def _entry(self, locator: Locator, record: Record, level: Level) -> dict[str, Any]:
-        keywords = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-        uids = [record[keyword] for keyword in keywords[: LEVELS.index(level)]]
-        below = [part for pair in zip(RESOURCES, uids, strict=False) for part in pair]
-        path = (*split(locator)[0], *below)
-        name = self._strip_protocol(replace(locator, path=path, options=()).url)
+        name = self._strip_protocol(link(locator, record, level))
         if level == "instance":
             return {"name": name, "size": None, "type": "file"}
         return {"name": name, "size": 0, "type": "directory"}

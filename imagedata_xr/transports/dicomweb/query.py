@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from imagedata_xr.errors import OptionError, SourceNotFoundError, TransportError
 from imagedata_xr.transports.core.keys import OF_PATIENT, agrees, by_level, given
-from imagedata_xr.transports.core.selection import LEVELS, Record
-from imagedata_xr.transports.dicomweb.client import Client, resource
+from imagedata_xr.transports.core.selection import KEYS, LEVELS, Record
+from imagedata_xr.transports.dicomweb.client import RESOURCES, Client, resource, split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from imagedata_xr.transports.core.locator import Locator
     from imagedata_xr.transports.core.selection import Level
 
-__all__ = ["find", "found"]
+__all__ = ["find", "found", "link"]
 
 # Not among what a server sends unasked (PS3.18 table 10.6.3-3).
 _MORE: Final = {"includefield": "00081030"}
@@ -77,6 +78,17 @@ def found(client: Client, level: Level, *, inherit: bool = True) -> list[Record]
         asked for.
     """
     return _Search(client, inherit=inherit).at(level)
+
+
+def link(locator: Locator, record: Record, level: Level) -> str:
+    """Return the URL of a record, or of what is above it at a level; of a patient, a query."""
+    root, _ = split(locator)
+    if level == "patient":
+        query = (("PatientID", record.get("PatientID")),)
+        return replace(locator, path=(*root, "studies"), options=query).url
+    uids = [record[KEYS[one]] for one in LEVELS[1 : LEVELS.index(level) + 1]]
+    below = [part for pair in zip(RESOURCES, uids, strict=False) for part in pair]
+    return replace(locator, path=(*root, *below), options=()).url
 
 
 class _Search:
