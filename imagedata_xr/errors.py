@@ -142,17 +142,32 @@ class SortError(ImagedataError, ValueError):
         self.suggestions: tuple[dict[str, Any], ...] = tuple(dict(s) for s in suggestions)
 
     def __str__(self) -> str:
-        """Return the message and the arguments that would solve it."""
+        """
+        Return the message and the arguments that would solve it.
+
+        Who the patient is stands in `suggestions` only: texts end up in logs.
+        """
         text = super().__str__()
         if not self.suggestions:
             return text
-        lines = [", ".join(f"{k}={v!r}" for k, v in s.items()) for s in self.suggestions]
+        lines = [", ".join(f"{k}={_shown(v)}" for k, v in s.items()) for s in self.suggestions]
         return f"{text}\nOpen it with one of:\n" + "\n".join(f"  {line}" for line in lines)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep the keyword-only data when a worker process sends the error home."""
         state = {"groups": self.groups, "suggestions": self.suggestions}
         return type(self), (self.args[0],), state
+
+
+def _shown(value: Any) -> str:
+    """Return an argument as it is given, without what identifies a patient."""
+    if not isinstance(value, dict):
+        return repr(value)
+    parts = [
+        f"{k!r}: {'...' if str(k).startswith('Patient') and k != 'PatientPosition' else repr(v)}"
+        for k, v in value.items()
+    ]
+    return f"{{{', '.join(parts)}}}"
 
 
 class MultipleSeriesError(SortError):

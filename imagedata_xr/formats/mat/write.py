@@ -102,7 +102,11 @@ def to_mat(  # noqa: PLR0913 - each option is one thing a user may say
             with part.open("wb") as file:
                 require_scipy().savemat(file, content, do_compression=compress, oned_as="row")
         else:
-            _write_hdf(part, content, da.transpose(*names), variable, compress=compress)
+            try:
+                _write_hdf(part, content, da.transpose(*names), variable, compress=compress)
+            except RuntimeError as error:
+                # HDF5 cannot close a file for which there is no room.
+                raise WriteError(f"{target} could not be written: {error}") from error
     return target
 
 
