@@ -12,12 +12,13 @@ import time
 import numpy as np
 import pydicom
 import pytest
+import xarray as xr
 from dicom_peers import free_port, orthanc, own_network, running
 
 from imagedata_xr.errors import TransportError
 from imagedata_xr.testing import Phantom, write_series
 from imagedata_xr.transports import dimse
-from imagedata_xr_cli import network
+from imagedata_xr_cli import data, network
 
 AET = "XRTEST"
 
@@ -43,6 +44,25 @@ def dicom(tmp_path):
     named = {"PatientID": "ID-7", "PatientName": "Doe^Jane"}
     write_series(Phantom(axes={"time": [0, 1.5]}, attributes=named), tmp_path / "dicomResult")
     return tmp_path / "dicomResult"
+
+
+def test_convert_to_a_server(server, dicom, tmp_path, call):
+    """The published example: the result is in the archive with its number, name and patient."""
+    options = ["--calling_aet", AET, "--senum", 1004, "--serdes", "Processed data"]
+    status, out, error = call(data.main, *options, server.url, dicom)
+    assert (status, error) == (0, "")
+    assert "dicom, " in out
+    (series,) = dimse.find(f"{server.url}//*/1004", level="series", calling=AET)
+    assert series["SeriesDescription"] == "Processed data"
+    assert series["PatientName"] == "Doe^Jane"
+    source = f"{server.url}//{series['StudyInstanceUID']}/1004"
+    nifti = tmp_path / "back.nii.gz"
+    assert call(data.main, "--calling_aet", AET, nifti, source)[0] == 0
+    original = xr.open_dataarray(dicom, engine="dicom")
+    back = xr.open_dataarray(nifti, engine="nifti")
+    # NIfTI has its own order of axes.
+    assert float(back.sum()) == float(original.sum())
+    assert sorted(back.shape) == sorted(original.shape)
 
 
 def test_send_and_fetch(server, dicom, tmp_path, call):
