@@ -6,6 +6,7 @@ import dataclasses
 import pickle
 
 import numpy as np
+import pydicom
 import pytest
 import xarray as xr
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from roi_images import image, polygon, star
 from imagedata_xr import roi
 from imagedata_xr.errors import DataWarning, GeometryError, OptionError
 from imagedata_xr.roi import Contour, Roi
-from imagedata_xr.testing import strategies
+from imagedata_xr.testing import Phantom, strategies, write_series
 
 pytest.importorskip("contourpy")
 
@@ -340,3 +341,16 @@ def test_values_of_a_region():
     with pytest.raises(ValueError, match="read-only"):
         one.contours[0].points[0] = 5
     np.testing.assert_allclose(np.linalg.norm(one.contours[0].vector_area), 0.5)
+
+
+def test_a_mask_knows_whose_it_is(tmp_path):
+    """The mask of a region becomes a Segmentation of the image's patient and study by itself."""
+    write_series(Phantom(attributes={"PatientName": "Doe^Jane"}), tmp_path / "dicom")
+    image = xr.open_dataarray(tmp_path / "dicom", engine="dicom")
+    outline = roi.ellipse(image, slice=float(image.slice[1]), row=(-3, 3), column=(-3, 3))
+    mask = roi.mask(roi.Roi(name="lesion", contours=(outline,)), image)
+    written = pydicom.dcmread(mask.med.to_dicom_seg(tmp_path / "seg.dcm", segments="Lesion"))
+    assert written.PatientName == "Doe^Jane"
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
+        assert written[keyword].value == image.attrs[keyword]
+    assert image.where(mask).med.header(slice=0).PatientName == "Doe^Jane"

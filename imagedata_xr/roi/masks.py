@@ -13,6 +13,7 @@ from imagedata_xr.index import AxisIndex
 from imagedata_xr.roi.model import Roi
 from imagedata_xr.roi.place import grid_for, spatial_like
 from imagedata_xr.roi.volume import fill
+from imagedata_xr.schema import HEADERS, SERIES, STUDY, TEMPLATE
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -71,11 +72,26 @@ def mask(rois: Roi | Iterable[Roi], like: xr.DataArray, *, stack: bool = False) 
         Where structures overlap in a label map: the later one has the voxels.
     """
     if isinstance(rois, Roi):
-        return _placed([rois], like, grid_for(like), _selected([rois])).rename("mask")
+        made = _placed([rois], like, grid_for(like), _selected([rois])).rename("mask")
+        return _of_patient(made, like)
     every = list(rois)
     found, grid, dims = structures(every), grid_for(like), _selected(every)
     parts = [_placed(group, like, grid, dims) for group in found.values()]
-    return _stacked(parts, found) if stack else _label_map(parts, found)
+    return _of_patient(_stacked(parts, found) if stack else _label_map(parts, found), like)
+
+
+def _of_patient(made: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
+    """Let writers of a mask find patient and study of the image; it is no source of values."""
+    series, study = like.coords.get(SERIES), like.coords.get(STUDY)
+    uid = like.attrs.get(STUDY) if study is None else study.item()
+    store = None if study is None else study.encoding.get(TEMPLATE)
+    if series is not None and series.ndim == 0:
+        store = series.encoding.get(HEADERS, store)
+    if not uid or store is None:
+        return made
+    made = made.assign_coords({STUDY: str(uid)})
+    made.coords[STUDY].encoding[TEMPLATE] = store
+    return made
 
 
 def structures(rois: Sequence[Roi]) -> dict[int, list[Roi]]:
