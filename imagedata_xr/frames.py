@@ -109,6 +109,8 @@ class PixelRef:
     tile : tuple of int or None
         First row and column of the frame in the stored image, where one stored image holds
         several slices side by side (Siemens mosaic).
+    padding : tuple of int or None
+        First and last stored value that stand for no value (PS3.3 C.7.5.1.1.2).
     """
 
     source: Source
@@ -119,6 +121,7 @@ class PixelRef:
     slope: float = 1.0
     intercept: float = 0.0
     tile: tuple[int, int] | None = None
+    padding: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-__all__ = ["track", "watched"]
+__all__ = ["bar_class", "track", "watched"]
 
 _T = TypeVar("_T")
 # Work that is done sooner shows nothing, seconds.
@@ -26,6 +27,17 @@ def watched() -> bool:
         if kernel is not None and type(kernel).__name__ == "ZMQInteractiveShell":
             return True
     return bool(sys.stderr is not None and sys.stderr.isatty())
+
+
+def bar_class() -> Any:
+    """Return tqdm's class for where we are; widgets of notebooks only where they can be shown."""
+    if find_spec("ipywidgets") is None:
+        from tqdm import tqdm
+
+        return tqdm
+    from tqdm.auto import tqdm as fitting
+
+    return fitting
 
 
 def track(items: Collection[_T], what: str, *, show: bool | None = None) -> Iterable[_T]:
@@ -46,7 +58,5 @@ def track(items: Collection[_T], what: str, *, show: bool | None = None) -> Iter
         show = len(items) >= _FEW and main and watched()
     if not show:
         return items
-    from tqdm.auto import tqdm
-
-    bar: Iterable[_T] = tqdm(items, desc=what, delay=_DELAY, leave=False, unit="frame")
+    bar: Iterable[_T] = bar_class()(items, desc=what, delay=_DELAY, leave=False, unit="frame")
     return bar

@@ -95,12 +95,27 @@ def test_what_is_no_number(tmp_path, modality, scale):
         padded = header.pixel_array == header.get("PixelPaddingValue")
         assert not missing.any() or "padding" in header.DerivationDescription
         np.testing.assert_array_equal(padded, missing)
+        np.testing.assert_array_equal(np.isnan(back[place]), missing)
         off = np.abs(back[place] - image[place]).values[~missing]
         assert (
             not off.size
             or off.max()
             <= stated(header) * 1.01 + np.nanmax(np.abs(image[place].values[~missing])) * 2e-7
         )
+
+
+def test_copies_of_what_is_no_number(tmp_path):
+    """What was stored as padding is stored so again, in a copy with the same pixels."""
+    image = made(tmp_path / "in").astype("float32") / 7
+    image.values[0, 0, 1] = np.nan
+    with pytest.warns(DataWarning, match="1 values"):
+        image.med.to_dicom(tmp_path / "out", padding=True)
+    back = opened(tmp_path / "out")
+    assert int(back.isnull().sum()) == 1
+    back.med.to_dicom(tmp_path / "copy")
+    for one, other in zip(headers_of(tmp_path / "out"), headers_of(tmp_path / "copy"), strict=True):
+        assert one.PixelData == other.PixelData
+    np.testing.assert_array_equal(opened(tmp_path / "copy"), back)
 
 
 def test_whole_numbers_beside_padding(tmp_path):

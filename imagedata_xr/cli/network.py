@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imagedata_xr.errors import OptionError, PartialWriteError
-from imagedata_xr.progress import watched
+from imagedata_xr.progress import bar_class, watched
 from imagedata_xr.transports import Locator, is_remote, store
 from imagedata_xr.transports import fetch as fetch_all
 from imagedata_xr.transports import verify as verify_all
@@ -201,9 +201,7 @@ def _bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], object] | N
     if quiet or not watched():
         yield None
         return
-    from tqdm.auto import tqdm
-
-    with tqdm(desc=what, delay=1.0, leave=False, unit="file") as bar:
+    with bar_class()(desc=what, delay=1.0, leave=False, unit="file") as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from imagedata_xr.cohorts.plan import DICOM, SHOWN, plan_of
 from imagedata_xr.cohorts.tasks import FAILED, Format, Outcome, Wish, do, recorded
 from imagedata_xr.errors import MissingDependencyError, OptionError, WriteError
-from imagedata_xr.progress import watched
+from imagedata_xr.progress import bar_class, watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -288,8 +288,7 @@ def _bar(client: Any, total: int, *, show: bool) -> Iterator[Callable[[], Any]]:
     if not show:
         yield lambda: None
         return
-    from tqdm.auto import tqdm
-
+    tqdm = bar_class()
     link = client.dashboard_link
     if link:
         tqdm.write(f"dashboard: {link}", file=sys.stderr)

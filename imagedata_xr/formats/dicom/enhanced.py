@@ -255,6 +255,7 @@ def multiframe_frames(header: Header) -> list[Frame]:
     shared = _attributes(nested, shared_items[0]) if shared_items else {}
     if shared_items and header.get("SOPClassUID") == _PARAMETRIC_MAP:
         shared.update(_units(nested, shared_items[0]))
+    padding = instance.padding(header, form)
     count = frame_count(header, length, len(groups))
     common = _Instance(header, instance.header_values(header), nested, shared)
     frames = []
@@ -270,6 +271,7 @@ def multiframe_frames(header: Header) -> list[Frame]:
             length,
             _number(header, values, "RescaleSlope", 1.0),
             _number(header, values, "RescaleIntercept", 0.0),
+            padding=padding,
         )
         frames.append(_frame(header, values, ref))
     return frames

@@ -182,7 +182,9 @@ def _single(header: Header) -> Frame:
     form = pixel_format(header)
     offset, length = native_location(header, form)
     slope, intercept = rescale(header)
-    ref = PixelRef(header.source, form, 0, offset, length, slope, intercept)
+    ref = PixelRef(
+        header.source, form, 0, offset, length, slope, intercept, padding=padding(header, form)
+    )
     thickness = header.get("SliceThickness")
     values, own = header_values(header), slice_time(header)
     return Frame(
@@ -264,6 +266,19 @@ def rescale(header: Header) -> tuple[float, float]:
     if slope == 0:
         raise FormatError(f"{header.source.name}: RescaleSlope is 0, which leaves no image")
     return slope, intercept
+
+
+def padding(header: Header, form: PixelFormat) -> tuple[int, int] | None:
+    """Return the stored values that stand for no value, first and last; None without any."""
+    value = header.get("PixelPaddingValue")
+    if not isinstance(value, int):
+        return None
+    limit = header.get("PixelPaddingRangeLimit")
+    cells = 1 << form.bits_allocated
+    ends = [end % cells for end in (value, limit if isinstance(limit, int) else value)]
+    if form.signed:
+        ends = [end - cells if end >= cells // 2 else end for end in ends]
+    return min(ends), max(ends)
 
 
 def _real(header: Header, keyword: str, default: float) -> float:

@@ -94,7 +94,8 @@ class PixelReader:
         Rows and columns, and 3 for colour.
     dtype : numpy.dtype
     rescale : bool
-        Apply each frame's slope and intercept.
+        Apply each frame's slope and intercept. Where that gives floating point values, stored
+        values that stand for none (Pixel Padding Value) become NaN.
     """
 
     shape: tuple[int, ...]
@@ -122,11 +123,15 @@ class PixelReader:
                 f"{self.shape}"
             )
         out[...] = values
-        if not plain and not ref.format.colour and not ref.format.real:
+        real = ref.format.real
+        if not plain and not ref.format.colour and not real:
             if ref.slope != 1:
                 np.multiply(out, self.dtype.type(ref.slope), out=out)
             if ref.intercept != 0:
                 np.add(out, self.dtype.type(ref.intercept), out=out)
+        if ref.padding is not None and self.rescale and self.dtype.kind == "f" and not real:
+            first, last = ref.padding
+            out[(values >= first) & (values <= last)] = np.nan
 
     def _tile(self, ref: PixelRef) -> npt.NDArray[Any]:
         """Cut a slice out of the stored image that holds it beside others."""

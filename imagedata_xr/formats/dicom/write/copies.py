@@ -108,7 +108,11 @@ def _equal(sources: SourceFrames, frame: Frame, cut: Cut, plane: NDArray[Any]) -
     kinds = [plane.dtype]
     if plane.dtype.kind == "f":
         kinds = [np.dtype("f4"), np.dtype("f8")]
-    return any(np.array_equal(_cut(sources.pixels(frame, kind), cut), plane) for kind in kinds)
+    real = plane.dtype.kind == "f"
+    return any(
+        np.array_equal(_cut(sources.pixels(frame, kind), cut), plane, equal_nan=real)
+        for kind in kinds
+    )
 
 
 def _cut(values: NDArray[Any], cut: Cut) -> NDArray[Any]:

@@ -299,8 +299,8 @@ def _write_derived(series: _Series) -> None:
         series.finish(dataset, index, lineage.of(index))
     if series.missing:
         warnings.warn(
-            f"{series.missing} values are NaN or infinite, and are stored as Pixel Padding Value: "
-            "readers, this one among them, give the number that stands for it",
+            f"{series.missing} values are NaN or infinite, and are stored as Pixel Padding Value, "
+            "which other programs may show as a number",
             DataWarning,
             stacklevel=4,
         )

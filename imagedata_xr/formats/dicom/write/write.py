@@ -122,7 +122,8 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
         for each frame: smaller errors, which each frame states.
     padding : bool
         Store NaN and infinities as Pixel Padding Value, which no other value has; 16 bits at most.
-        Without it they are an error. Whoever reads the series gets a number there.
+        Without it they are an error. Read again they are NaN among floating point values, and
+        the number Pixel Padding Value among integers; other programs show a number.
     multiframe : bool
         Write one instance with all frames: legacy converted enhanced MR, CT or PET. It holds all
         that the single images say, in functional groups. All pixels are in memory at once.
