@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.metadata import version as version_of
+from pathlib import Path
 
 project = "imagedata_xr"
 copyright = "the imagedata_xr developers"  # noqa: A001 - Sphinx's own name
@@ -34,7 +36,15 @@ numpydoc_xref_param_type = False
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
+# Notebooks are shown with the output that they were stored with; the tests run them.
 nb_execution_mode = "off"
+_HERE = Path(__file__).parent
+shutil.copytree(
+    _HERE.parent / "examples",
+    _HERE / "examples",
+    dirs_exist_ok=True,
+    ignore=lambda _, names: [name for name in names if not name.endswith(".ipynb")],
+)
 
 html_theme = "pydata_sphinx_theme"
 html_title = "imagedata_xr"
