@@ -22,21 +22,25 @@ def blocks(language):
     )
 
 
+@pytest.mark.filterwarnings("ignore::imagedata_xr.ImagedataWarning")
 def test_readme(tmp_path, capsys):
-    """The demonstration, the Python example and the conversion work one after the other."""
+    """The demonstration, the Python examples and the conversion work one after the other."""
     demo, tests, convert = (block.strip() for block in blocks("bash"))
     assert tests.endswith("-m pytest -n auto")
-    (example,) = blocks("python")
+    names = {}
     with contextlib.chdir(tmp_path):
         for line in (demo.rpartition("&& ")[2], convert):
             program, *arguments = shlex.split(line)
             assert program == ".venv/bin/image_data"
             assert image_data.main(arguments) == 0
         capsys.readouterr()
-        exec(compile(example, README.name, "exec"), {})
-        assert (tmp_path / "demo" / "enhancement.nii.gz").is_file()
+        for example in blocks("python"):
+            exec(compile(example, README.name, "exec"), names)
         assert (tmp_path / "demo" / "nifti" / "14_fl3d_dynamic.nii.gz").is_file()
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "('time', 'slice', 'row', 'column')"
     assert float(printed[1]) > 1.5
-    assert printed[2:] == ["[ -93.28 -117.63  -74.75]", "fl3d_dynamic"]
+    assert printed[2:5] == ["[ -93.28 -117.63  -74.75]", "fl3d_dynamic", "True DERIVED"]
+    assert printed[6] == "True"
+    assert [line.split()[1] for line in printed[8:]] == ["fl3d_dynamic", "Enhancement"]
+    assert list(names["tree"].med.images())
