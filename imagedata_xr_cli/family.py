@@ -35,6 +35,7 @@ COMMANDS = {
     "send": ("network", "send_app"),
     "explain": ("explain", "app"),
     "formats": ("formats", "app"),
+    "list": ("listing", "app"),
     "validate": ("looking", "validate_app"),
 }
 

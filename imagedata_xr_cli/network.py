@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
     from imagedata_xr.transports import Instance, Outcome
 
-__all__ = ["echo", "echo_app", "fetch", "fetch_app", "receive", "receive_app", "send", "send_app"]
+__all__ = [
+    "connects",
+    "echo",
+    "echo_app",
+    "fetch",
+    "fetch_app",
+    "receive",
+    "receive_app",
+    "send",
+    "send_app",
+]
 
 _URL = "dicom://host:port/AETITLE, dicoms:// with TLS, xnat+https://... or dicomweb+https://..."
 

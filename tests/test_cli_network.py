@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from dicom_peers import free_port, orthanc, own_network, running
 from imagedata_xr.errors import TransportError
 from imagedata_xr.testing import Phantom, write_series
 from imagedata_xr.transports import dimse
-from imagedata_xr_cli import data, network
+from imagedata_xr_cli import data, listing, network
 
 AET = "XRTEST"
 
@@ -80,6 +81,26 @@ def test_send_and_fetch(server, dicom, tmp_path, call):
         sent = pydicom.dcmread(path)
         back = pydicom.dcmread(tmp_path / "got" / f"{sent.SOPInstanceUID}.dcm")
         np.testing.assert_array_equal(sent.pixel_array, back.pixel_array)
+
+
+def test_list(server, dicom, tmp_path, call):
+    """A folder, an archive and a server with the same series are listed alike."""
+    assert call(network.send, "--calling_aet", AET, server.url, dicom)[0] == 0
+    archive = shutil.make_archive(str(tmp_path / "a"), "zip", dicom)
+    url = f"{server.url}/ID-7"
+    found = []
+    for place in (dicom, archive, url):
+        status, out, _ = call(listing.main, "--calling_aet", AET, "--json", "-r", url, place)
+        assert status == 0
+        uid = pydicom.dcmread(next(dicom.iterdir())).SeriesInstanceUID
+        (row, *_) = [row for row in reversed(json.loads(out)) if row["SeriesInstanceUID"] == uid]
+        found.append((row["PatientName"], row["Modality"], row["files"]))
+    assert found == 3 * [("Doe^Jane", "MR", 8)]
+    status, out, _ = call(listing.main, "--calling_aet", AET, server.url)
+    assert status == 0
+    assert "Doe^Jane" in out
+    status, out, error = call(listing.main, tmp_path / "nowhere")
+    assert (status, out, error.count("\n")) == (1, "", 1)
 
 
 def test_not_everything_is_taken(server, tmp_path, call):
