@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import subprocess
 import sys
 
@@ -11,7 +13,13 @@ import xarray as xr
 from nifti_images import FLIPS, PLANES, dwi, image, voxel_indices, world
 
 import imagedata_xr as ix
-from imagedata_xr.errors import DataWarning, GeometryError, MissingDependencyError, OptionError
+from imagedata_xr.errors import (
+    DataWarning,
+    FormatError,
+    GeometryError,
+    MissingDependencyError,
+    OptionError,
+)
 from imagedata_xr.formats.nifti import to_nibabel, to_nifti
 
 nib = pytest.importorskip("nibabel")
@@ -101,6 +109,23 @@ def test_other_formats_of_nibabel(tmp_path):
         ix.from_nibabel(nib.AnalyzeImage(values, affine))
     with pytest.raises(OptionError, match="not ndarray"):
         ix.from_nibabel(values)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nii.bz2"])
+def test_sizes_that_no_file_has(tmp_path, suffix):
+    """A header that claims more voxels than there are is an error before memory is taken."""
+    path = tmp_path / f"a{suffix}"
+    nib.save(nib.Nifti2Image(np.zeros((3, 4, 5), "i2"), np.eye(4)), path)
+    unpack, pack = {
+        ".nii": (bytes, bytes),
+        ".nii.gz": (gzip.decompress, gzip.compress),
+        ".nii.bz2": (bz2.decompress, bz2.compress),
+    }[suffix]
+    data = bytearray(unpack(path.read_bytes()))
+    data[24:32] = (10**14).to_bytes(8, "little")
+    path.write_bytes(pack(bytes(data)))
+    with pytest.raises(FormatError, match=r"a\.nii"):
+        ix.from_nibabel(nib.load(path))
 
 
 def test_codes_of_zero_are_no_place():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagedata_xr import schema
-from imagedata_xr.errors import OptionError
+from imagedata_xr.errors import FormatError, OptionError
 from imagedata_xr.formats.nifti.beside import Beside
 from imagedata_xr.formats.nifti.encode import (
     RGB24,
@@ -20,7 +20,7 @@ from imagedata_xr.formats.nifti.encode import (
 from imagedata_xr.formats.nifti.gunzip import opened
 from imagedata_xr.formats.nifti.header import parse_header, with_matrix
 from imagedata_xr.formats.nifti.layout import layout_of
-from imagedata_xr.formats.nifti.read import Options, dataset_of
+from imagedata_xr.formats.nifti.read import Options, check_length, dataset_of
 from imagedata_xr.formats.nifti.timing import timing_of
 from imagedata_xr.formats.nifti.volumes import VoxelArray
 from imagedata_xr.formats.nifti.voxels import Voxels, in_memory, target_dtype
@@ -131,18 +131,30 @@ def from_nibabel(
     options = Options(dims=(dims,) if isinstance(dims, str) else dims)
     name = image.get_filename() or "the image"
 
+    voxels = _voxels(image.dataobj, header, name)
+
     def voxels_of(squeezed: NiftiHeader, order: tuple[int, ...]) -> Any:
-        dataobj = image.dataobj
-        if _is_plain_file(dataobj):
-            source = opened(LocalFile(os.fspath(dataobj.file_like)))
-            return lazily(VoxelArray(source, squeezed, order))
-        return _turned(np.asanyarray(dataobj), squeezed, order)
+        if isinstance(voxels, np.ndarray):
+            return _turned(voxels, squeezed, order)
+        return lazily(VoxelArray(voxels, squeezed, order))
 
     found: xr.DataArray = dataset_of(header, beside, options, name=name, voxels_of=voxels_of)[
         schema.IMAGE
     ]
     found.encoding.pop("preferred_chunks", None)
     return found
+
+
+def _voxels(dataobj: Any, header: NiftiHeader, name: str) -> Any:
+    """Return the array, or the file that has been found long enough to hold it."""
+    if _is_plain_file(dataobj):
+        source = opened(LocalFile(os.fspath(dataobj.file_like)))
+        check_length(source, header)
+        return source
+    try:
+        return np.asanyarray(dataobj)
+    except Exception as error:
+        raise FormatError(f"{name}: nibabel cannot read the voxels: {error}") from error
 
 
 def _is_plain_file(dataobj: Any) -> bool:

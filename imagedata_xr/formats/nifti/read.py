@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from imagedata_xr.frames import Source
     from imagedata_xr.geometry import Grid
 
-__all__ = ["Options", "dataset_of", "open_image"]
+__all__ = ["Options", "check_length", "dataset_of", "open_image"]
 
 PAIR: Final = {".img": ".hdr", ".hdr": ".img"}
 ENCODING: Final = "nifti"
@@ -80,7 +80,7 @@ def open_image(filename_or_obj: Any, options: Options) -> xr.Dataset:
         raise FormatError(f"{source.name}: the voxels are in another file (.img): give its path")
     else:
         data = opened(voxels)
-    _check_length(data, header)
+    check_length(data, header)
     volumes = math.prod(header.shape[3:])
     # Files beside remote ones would each cost a request.
     local = options.sidecar and isinstance(source, LocalFile)
@@ -131,7 +131,7 @@ def _is_half(source: Source) -> bool:
     return not parse_header(opened(source).read(0, LONGEST), source.name).single
 
 
-def _check_length(data: Source | Gunzipped, header: NiftiHeader) -> None:
+def check_length(data: Source | Gunzipped, header: NiftiHeader) -> None:
     """Raise where the file cannot hold so many voxels, before memory is taken for them."""
     needed = header.offset + header.length
     there = data.at_most if isinstance(data, Gunzipped) else data.size
