@@ -13,10 +13,11 @@ from imagedata_xr.progress import track
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    import xarray as xr
 
     from imagedata_xr.frames import PixelRef
 
-__all__ = ["FrameArray", "FrameReader", "lazily"]
+__all__ = ["FrameArray", "FrameReader", "lazily", "unread_refs"]
 
 
 class FrameReader(Protocol):
@@ -95,6 +96,30 @@ def _outer(array: Any, key: tuple[Any, ...]) -> npt.NDArray[Any]:
     boxed = np.empty((), dtype=object)
     boxed[()] = array
     return boxed
+
+
+def unread_refs(variable: xr.Variable) -> npt.NDArray[Any] | None:
+    """
+    Return where the frames of a variable are, None where its values are in memory or computed.
+
+    Parameters
+    ----------
+    variable : xarray.Variable
+        Of whole frames: its last dimensions are those of a frame.
+    """
+    data = variable._data  # noqa: SLF001 - xarray has no public name for it
+    while isinstance(data, indexing.MemoryCachedArray | indexing.CopyOnWriteArray):
+        data = data.array
+    if not isinstance(data, indexing.LazilyIndexedArray) or not isinstance(data.array, FrameArray):
+        return None
+    if not isinstance(data.key, indexing.BasicIndexer | indexing.OuterIndexer):
+        return None
+    array, key = data.array, data.key.tuple
+    leading, plane = key[: array.refs.ndim], key[array.refs.ndim :]
+    for part, size in zip(plane, array.reader.shape, strict=True):
+        if not isinstance(part, slice) or part.indices(size) != (0, size, 1):
+            return None
+    return _outer(array.refs, leading)
 
 
 def lazily(array: FrameArray) -> Any:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from imagedata_xr.frames import Source
 
-__all__ = ["Layouts"]
+__all__ = ["Layouts", "retrace"]
 
 # A series of several echoes or of slices with and without some element has a few layouts.
 _KEPT = 6
@@ -128,7 +128,7 @@ class Layouts:
         if header.pixel_offset is None or self._learnt > _PATIENCE + self.hits // 4:
             return
         self._learnt += 1
-        ranges, places = _retrace(data, start, header.pixel_offset)
+        ranges, places = retrace(data, start, header.pixel_offset)
         if {tag: data[a:b] for tag, (a, b) in places.items() if tag in header.elements} != (
             header.elements
         ):
@@ -140,10 +140,20 @@ class Layouts:
         del self._known[_KEPT:]
 
 
-def _retrace(
+def retrace(
     data: bytes, i: int, pixels: int
 ) -> tuple[list[tuple[int, int]], dict[int, tuple[int, int]]]:
-    """Return the ranges of bytes that decided on a walk, and where the top-level values are."""
+    """
+    Return the ranges of bytes that decided on a walk, and where the top-level values are.
+
+    Parameters
+    ----------
+    data : bytes
+    i : int
+        Where a data set in explicit VR begins.
+    pixels : int
+        Where the walk ends.
+    """
     ranges, places = [(i, i)], {}
     depth = 0
     try:

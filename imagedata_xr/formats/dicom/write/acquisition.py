@@ -121,6 +121,8 @@ class Acquisition:
     ) -> None:
         b = self._value(schema.B, index)
         vector = [self._value(name, index) for name in schema.BVEC]
+        if b is None and None in vector:
+            return
         known = _read(schema.B, frame)
         direction = None if frame is None else frame.values.get("DiffusionGradientOrientation")
         former = direction if isinstance(direction, tuple) else (0.0, 0.0, 0.0)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.write.source_headers import Cut, SourceFrames
     from imagedata_xr.frames import Frame
 
-__all__ = ["Copy", "copy_of"]
+__all__ = ["Copy", "copy_of", "is_equal"]
 
 # Those of a mosaic or of a whole frame do not hold for a part.
 OF_THE_WHOLE = (
@@ -85,7 +85,7 @@ def copy_of(
     header = sources.dataset(frame.hash)
     if is_segmentation(frame.values):
         return "the source is a segmentation"
-    if not _equal(sources, frame, cut, plane):
+    if not is_equal(sources, frame, cut, plane):
         return "pixel values are others"
     whole = cut.whole and sources.stands_alone(frame)
     form = frame.ref.format
@@ -103,7 +103,7 @@ def copy_of(
     return Copy(header, frame, np.ascontiguousarray(stored).tobytes(), whole)
 
 
-def _equal(sources: SourceFrames, frame: Frame, cut: Cut, plane: NDArray[Any]) -> bool:
+def is_equal(sources: SourceFrames, frame: Frame, cut: Cut | None, plane: NDArray[Any]) -> bool:
     """Compare with the source's values, computed in the types that a reader may have taken."""
     kinds = [plane.dtype]
     if plane.dtype.kind == "f":
@@ -115,5 +115,5 @@ def _equal(sources: SourceFrames, frame: Frame, cut: Cut, plane: NDArray[Any]) -
     )
 
 
-def _cut(values: NDArray[Any], cut: Cut) -> NDArray[Any]:
-    return values if cut.whole else values[np.ix_(cut.rows, cut.columns)]
+def _cut(values: NDArray[Any], cut: Cut | None) -> NDArray[Any]:
+    return values if cut is None or cut.whole else values[np.ix_(cut.rows, cut.columns)]

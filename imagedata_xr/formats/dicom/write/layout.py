@@ -13,6 +13,7 @@ from imagedata_xr import schema
 from imagedata_xr.errors import GeometryError, OptionError, WriteError
 from imagedata_xr.formats.dicom.write.blocks import ahead, loaded
 from imagedata_xr.index import grid_of
+from imagedata_xr.lazy import unread_refs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +75,17 @@ class Layout:
             {dim: self.image.sizes[dim] for dim in (*lacking, *coord.dims)}
         )
         return np.asarray(values.transpose(*self.leading).values)
+
+    def unread(self) -> NDArray[Any] | None:
+        """Return where the pixels of each frame are, where the array is as it was opened."""
+        own = tuple(name for name in (*IN_PLANE, schema.RGB) if name in self.image.dims)
+        if self.image.dims != (*self.leading, *own):
+            return None
+        return unread_refs(self.image.variable)
+
+    def plane_at(self, index: tuple[int, ...]) -> NDArray[Any]:
+        """Return the values (row, column[, rgb]) of one frame of an array as it was opened."""
+        return self.image.variable.isel(dict(zip(self.leading, index, strict=True))).values
 
     def planes(self) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
         """

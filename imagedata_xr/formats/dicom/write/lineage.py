@@ -199,6 +199,8 @@ def lineage_of(
     keys = layout.along(schema.FRAME)
     keyed = keys is not None and keys.dtype.kind in "iu"
     if keyed and keys is not None:
+        for part in known:
+            part.prefetch(keys.ravel().tolist())
         for index in np.ndindex(layout.shape):
             key = int(keys[index])
             frames = (part.frame(key) for part in known if key in part.store.places)

@@ -14,7 +14,7 @@ from imagedata_xr.errors import DataWarning, HeaderError, WriteError
 from imagedata_xr.formats.dicom.write.acquisition import acquisition_of, start_of
 from imagedata_xr.formats.dicom.write.classes import PET, SIXTEEN, complete
 from imagedata_xr.formats.dicom.write.consistent import SeriesFacts
-from imagedata_xr.formats.dicom.write.copies import copy_of
+from imagedata_xr.formats.dicom.write.copies import copy_of, is_equal
 from imagedata_xr.formats.dicom.write.derived import drop_references
 from imagedata_xr.formats.dicom.write.functional import put_references
 from imagedata_xr.formats.dicom.write.headers import Headers, describe
@@ -26,6 +26,7 @@ from imagedata_xr.formats.dicom.write.instances import (
 )
 from imagedata_xr.formats.dicom.write.keywords import needs_unicode
 from imagedata_xr.formats.dicom.write.lineage import lineage_of, own_frames
+from imagedata_xr.formats.dicom.write.patch import Original, Patches, UnusualError, write_file
 from imagedata_xr.formats.dicom.write.source_headers import cut_of, source_frames
 from imagedata_xr.formats.dicom.write.target import file_name
 from imagedata_xr.formats.dicom.write.template import apply_template
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.write.layout import Layout
     from imagedata_xr.formats.dicom.write.lineage import Lineage
     from imagedata_xr.formats.dicom.write.source_headers import SourceFrames
-    from imagedata_xr.frames import Frame
+    from imagedata_xr.frames import Frame, PixelRef
 
 __all__ = ["Wish", "write_series"]
 
@@ -109,6 +110,7 @@ class _Series:
     uid: str = field(default_factory=new_uid)
     studies: set[tuple[str, str]] = field(default_factory=set)
     missing: int = 0
+    known: set[tuple[bytes, ...]] = field(default_factory=set)
     facts: SeriesFacts | None = None
 
     @property
@@ -136,7 +138,7 @@ class _Series:
                 dataset.pop(element.tag, None)
             else:
                 dataset.add(element)
-        self._check_study(dataset)
+        self.check_study(dataset)
         if self.facts is not None:
             self.facts.apply(dataset)
         if sources and "SourceImageSequence" in dataset:
@@ -154,7 +156,15 @@ class _Series:
         if (given[-1] if given else wanted) != patient:
             drop_references(dataset)
 
-    def _check_study(self, dataset: Dataset) -> None:
+    def patches(self) -> Patches | None:
+        """Return what copies bytes, None where headers are to be changed in other ways."""
+        wish = self.wish
+        if wish.template is not None or wish.syntax is not None or self.facts is not None:
+            return None
+        return Patches(self.layout, wish.extra)
+
+    def check_study(self, dataset: Dataset) -> None:
+        """Check that all frames are of one patient and study."""
         known = (str(dataset.get("PatientID")), str(dataset.get("StudyInstanceUID")))
         self.studies.add(known)
         if len(self.studies) > 1:
@@ -203,6 +213,7 @@ def write_series(layout: Layout, wish: Wish, folder: Path) -> None:
             shutil.rmtree(folder)
             folder.mkdir()
             series.studies.clear()
+            series.known.clear()
             series.facts = SeriesFacts() if series.facts is not None else None
         else:
             return
@@ -235,11 +246,15 @@ def _write_copies(series: _Series) -> None:
     if series.layout.image.dtype.kind == "b":
         raise _ChangedError("masks are computed")
     seen: set[Any] = set()
-    for index, plane in _frames(series, "writing"):
+    patches = series.patches()
+    for index, plane in _planes_to_copy(series):
         frame = series.own[index]
-        copy = copy_of(
-            sources, frame, cut_of(frame, series.layout, series.layout.slice_of(index)), plane
-        )
+        if patches is not None and frame.uid not in seen and _patch(series, patches, index, plane):
+            seen |= {frame.uid} if series.wish.keep_uid else set()
+            continue
+        values = series.layout.plane_at(index) if plane is None else plane
+        cut = cut_of(frame, series.layout, series.layout.slice_of(index))
+        copy = copy_of(sources, frame, cut, values)
         if isinstance(copy, str):
             raise _ChangedError(copy)
         if series.wish.keep_uid:
@@ -247,6 +262,45 @@ def _write_copies(series: _Series) -> None:
                 raise _ChangedError("parts of frames, or frames twice")
             seen.add(frame.uid)
         _write_copy(series, index, copy)
+
+
+def _planes_to_copy(series: _Series) -> Any:
+    """Yield index and values of each frame; None for those that are their source's for sure."""
+    refs = series.layout.unread()
+    if refs is None:
+        yield from _frames(series, "writing")
+        return
+    for index in track(list(np.ndindex(series.own.shape)), "writing", show=series.wish.progress):
+        frame: Any = series.own[index]
+        ref: PixelRef = frame.ref
+        plain = refs[index] == ref and (ref.slope, ref.intercept) == (1, 0)
+        yield index, None if plain else series.layout.plane_at(index)
+
+
+def _patch(
+    series: _Series, patches: Patches, index: tuple[int, ...], plane: NDArray[Any] | None
+) -> bool:
+    """Write a frame as a copy of its source's bytes; False where it needs a closer look."""
+    frame, sources = series.own[index], series.sources
+    data = patches.data_of(frame, series.layout.slice_of(index))
+    outline = None if data is None else patches.outline(data, frame)
+    if data is None or outline is None or sources is None:
+        return False
+    if plane is not None and not is_equal(sources, frame, None, plane):
+        return False
+    try:
+        series.acquisition.apply(Original(frame), index, frame)
+    except UnusualError:
+        return False
+    who = patches.identity(data, outline)
+    if who not in series.known:
+        series.check_study(sources.dataset(frame.hash))
+        series.known.add(who)
+    number = series.number(index)
+    new = None if series.wish.keep_uid else (new_uid(), series.uid, number)
+    path = series.folder / file_name(number, series.count)
+    write_file(path, patches.parts(data, outline, frame, new))
+    return True
 
 
 def _write_copy(series: _Series, index: tuple[int, ...], copy: Copy) -> None:
