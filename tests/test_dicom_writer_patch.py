@@ -89,6 +89,7 @@ def test_what_is_left_to_pydicom(tmp_path, both_ways):
         (da, {"SeriesDescription": "Ökonom"}),
         (da, {"syntax": "implicit"}),
         (da, {"template": da}),
+        (da.med.deidentify(secret=b"0123456789abcdef"), {}),
     ):
         fast, slow, count = both_ways(image, **options)
         if "InstanceCreationTime" not in pydicom.dcmread(pydicom.filebase.BytesIO(fast[0])):

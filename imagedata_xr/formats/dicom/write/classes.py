@@ -18,9 +18,11 @@ __all__ = [
     "PET",
     "SECONDARY_CAPTURE",
     "SIXTEEN",
+    "ULTRASOUND",
     "class_of",
     "complete",
     "complete_general",
+    "derived_class",
     "modality_of",
     "named_class",
     "third_value",
@@ -45,6 +47,12 @@ _SINGLE: Final = {
     "1.2.840.10008.5.1.4.1.1.4.3": MR,
     "1.2.840.10008.5.1.4.1.1.4.4": MR,
 }
+# Of ultrasound pixels, 8 bits; of projections for presentation or processing, one meaning of the
+# values (PS3.3 C.8.5.6.1 and C.8.11.3).
+ULTRASOUND: Final = frozenset({"1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.5.1.4.1.1.6.1"})
+_AS_ACQUIRED: Final = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.1.{kind}" for kind in ("1", "1.1", "2", "2.1", "3", "3.1")
+)
 _OF_MODALITY: Final = {"CT": CT, "MR": MR, "PT": PET}
 _MODALITY: Final = {kind: modality for modality, kind in _OF_MODALITY.items()}
 _NAMED: Final = {**_OF_MODALITY, "PET": PET, "SC": SECONDARY_CAPTURE, "OT": SECONDARY_CAPTURE}
@@ -92,6 +100,11 @@ def class_of(known: Mapping[str, Any], *, colour: bool) -> str:
     if not found:
         found = _OF_MODALITY.get(str(known.get("Modality") or ""), SECONDARY_CAPTURE)
     return SECONDARY_CAPTURE if colour and found in SIXTEEN else found
+
+
+def derived_class(kind: str) -> str:
+    """Return the class for computed values of images of a class: Secondary Capture for some."""
+    return SECONDARY_CAPTURE if kind in _AS_ACQUIRED else kind
 
 
 def named_class(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,6 +83,7 @@ def drop_pixel_facts(dataset: Any) -> None:
             delattr(dataset, keyword)
     for tag in [tag for tag in dataset.keys() if int(tag) in _PALETTES]:  # noqa: SIM118
         del dataset[tag]
+    dataset.pop("PixelPresentation", None)
     drop_drawn(dataset)
 
 

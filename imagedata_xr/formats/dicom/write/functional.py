@@ -292,7 +292,7 @@ def put_references(dataset: Any, frames: Iterable[Frame]) -> None:
         if study and series:
             kind = str(frame.values.get("SOPClassUID"))
             by_study.setdefault(study, {}).setdefault(series, {})[frame.uid] = kind
-    own = by_study.pop(str(dataset.StudyInstanceUID), None)
+    own = by_study.pop(str(dataset.get("StudyInstanceUID")), None)
     if own:
         dataset.ReferencedSeriesSequence = _series_items(own)
     others = []

@@ -15,6 +15,7 @@ from imagedata_xr.formats.dicom.write.classes import (
     SECONDARY_CAPTURE,
     class_of,
     complete,
+    derived_class,
     modality_of,
 )
 from imagedata_xr.formats.dicom.write.derived import drop_pixel_facts, keep_common, mark_derived
@@ -135,7 +136,8 @@ class Headers:
         frame = self._any_frame()
         if self.from_source and frame is not None and "Modality" not in self.extra:
             assert self.sources is not None
-            return str(self.sources.dataset(frame.hash).get("SOPClassUID") or SECONDARY_CAPTURE)
+            known_class = self.sources.dataset(frame.hash).get("SOPClassUID")
+            return derived_class(str(known_class or SECONDARY_CAPTURE))
         known = dict(self.layout.image.attrs)
         if self.template is not None and "SOPClassUID" not in known:
             known = {"Modality": self.template.get("Modality"), **known}

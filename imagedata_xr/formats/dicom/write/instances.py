@@ -10,6 +10,7 @@ from pydicom.dataset import FileMetaDataset
 
 from imagedata_xr import schema
 from imagedata_xr.errors import GeometryError
+from imagedata_xr.formats.dicom.write.classes import SECONDARY_CAPTURE, ULTRASOUND
 from imagedata_xr.formats.dicom.write.compress import NATIVE, compress
 from imagedata_xr.formats.dicom.write.numbers import decimal
 
@@ -103,6 +104,8 @@ def put_grid_format(dataset: Any, stored: NDArray[Any], *, bits: int | None = No
         Bits Stored; all bits of the cell by default.
     """
     cell = stored.dtype.itemsize * 8
+    if cell > 8 and str(dataset.get("SOPClassUID")) in ULTRASOUND:
+        dataset.SOPClassUID, dataset.ConversionType = SECONDARY_CAPTURE, "WSD"
     colour = stored.ndim == 3
     dataset.SamplesPerPixel = 3 if colour else 1
     known = dataset.get("PhotometricInterpretation")

@@ -249,4 +249,6 @@ def _put_values(shared: Any, layout: Layout, low: float, high: float) -> None:
     window: Any = Dataset()
     window.WindowCenter = decimal((low + high) / 2)
     window.WindowWidth = decimal(high - low if high > low else 1.0)
+    # Widths below 1 are allowed for this function only (PS3.3 C.11.2.1.3.2).
+    window.VOILUTFunction = "LINEAR_EXACT"
     shared.FrameVOILUTSequence = Items([window])

@@ -11,8 +11,15 @@ import numpy as np
 
 from imagedata_xr import schema
 from imagedata_xr.errors import DataWarning, HeaderError, WriteError
+from imagedata_xr.formats.dicom.headerstore import HeaderStore
 from imagedata_xr.formats.dicom.write.acquisition import acquisition_of, start_of
-from imagedata_xr.formats.dicom.write.classes import PET, SIXTEEN, complete
+from imagedata_xr.formats.dicom.write.classes import (
+    PET,
+    SECONDARY_CAPTURE,
+    SIXTEEN,
+    ULTRASOUND,
+    complete,
+)
 from imagedata_xr.formats.dicom.write.consistent import SeriesFacts
 from imagedata_xr.formats.dicom.write.copies import copy_of, is_equal
 from imagedata_xr.formats.dicom.write.derived import drop_references
@@ -46,7 +53,6 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
     from pydicom import DataElement, Dataset
 
-    from imagedata_xr.formats.dicom.headerstore import HeaderStore
     from imagedata_xr.formats.dicom.write.acquisition import Acquisition
     from imagedata_xr.formats.dicom.write.copies import Copy
     from imagedata_xr.formats.dicom.write.layout import Layout
@@ -160,6 +166,9 @@ class _Series:
         """Return what copies bytes, None where headers are to be changed in other ways."""
         wish = self.wish
         if wish.template is not None or wish.syntax is not None or self.facts is not None:
+            return None
+        # Other stores change headers, as those without identity do: files are not what they give.
+        if self.sources is None or type(self.sources.store) is not HeaderStore:
             return None
         return Patches(self.layout, wish.extra)
 
@@ -333,6 +342,8 @@ def _write_derived(series: _Series) -> None:
     encoding = _encoding(series, headers.sop_class)
     # Of integers, and of numbers that are whole all over the series, none is rounded.
     each = series.wish.scale == "frame" and encoding.error > 0
+    if headers.sop_class in ULTRASOUND and encoding.dtype.itemsize > 1:
+        headers.sop_class = SECONDARY_CAPTURE
     if series.acquisition.times is not None and series.acquisition.start is None:
         series.acquisition.start = headers.start
     for index, plane in _frames(series, "writing"):
