@@ -85,7 +85,7 @@ def test_disk_full(tmp_path, series, names):
     for file, data in before.items():
         (tmp_path / file).write_bytes(data)
     done = subprocess.run(
-        command(series, tmp_path, *names, most=100_000), capture_output=True, text=True, check=False
+        command(series, tmp_path, *names, most=5_000), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("could not be written") == len(names), done.stdout
