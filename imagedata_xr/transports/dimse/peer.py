@@ -45,7 +45,7 @@ class Tls:
 
     def client(self) -> ssl.SSLContext:
         """Return the context for connections that are made."""
-        context = ssl.create_default_context(cafile=self._ca())
+        context = self._context(ssl.Purpose.SERVER_AUTH)
         if not self.verify:
             warnings.warn(
                 "TLS without verification: anyone can pretend to be the server",
@@ -58,15 +58,18 @@ class Tls:
 
     def server(self) -> ssl.SSLContext:
         """Return the context for connections that are taken."""
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self._ca())
+        context = self._context(ssl.Purpose.CLIENT_AUTH)
         context.verify_mode = ssl.CERT_REQUIRED if self.verify else ssl.CERT_NONE
         return self._loaded(context)
 
-    def _ca(self) -> str | None:
+    def _context(self, purpose: ssl.Purpose) -> ssl.SSLContext:
         named = self.ca or os.environ.get("IMAGEDATA_XR_TLS_CA")
         if named is not None and not Path(named).is_file():
             raise OptionError(f"ca={named!r}: there is no such file")
-        return named
+        try:
+            return ssl.create_default_context(purpose, cafile=named)
+        except ssl.SSLError as error:
+            raise OptionError(f"ca={named!r}: has no certificates ({error.reason})") from None
 
     def _loaded(self, context: ssl.SSLContext) -> ssl.SSLContext:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
