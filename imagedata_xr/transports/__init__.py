@@ -27,7 +27,7 @@ from imagedata_xr.transports.core.spool import clear_spool
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from imagedata_xr.transports.core.selection import Level
 
@@ -132,7 +132,7 @@ def store(
     url: str | Locator,
     source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
-    verify: bool = False,
+    verify: bool | Mapping[str, Any] = False,
     errors: Literal["raise", "return"] = "raise",
     **options: Any,
 ) -> Receipt:
@@ -144,8 +144,9 @@ def store(
     url : str
     source : path, or iterable of paths
         Files, and folders with all files below them.
-    verify : bool
-        Ask the server afterwards whether it has each instance.
+    verify : bool or mapping
+        Ask the server afterwards whether it has each instance; a mapping has options of the
+        transport's own `verify`.
     errors : {"raise", "return"}
         What to do where not every instance is stored: raise, or return the receipt all the same.
     **options
@@ -168,7 +169,8 @@ def store(
     speaks = transport(url)
     receipt = speaks.store(url, files_of(source), **options)
     if verify:
-        receipt = speaks.verify(url, receipt, **options)
+        more = {} if verify is True else verify
+        receipt = speaks.verify(url, receipt, **{**options, **more})
     if errors == "raise":
         receipt.raise_unless_complete(Locator.parse(url))
     return receipt
