@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -39,6 +40,7 @@ __all__ = [
     "existing",
     "instance_of",
     "spool_root",
+    "sweep",
 ]
 
 ENVIRONMENT: Final = "IMAGEDATA_XR_SPOOL"
@@ -48,6 +50,8 @@ _FREE_PART: Final = 0.5
 _OLDEST: Final = 7 * 86400.0
 _PRIVATE: Final = 0o700
 _SUFFIX: Final = ".part"
+_PART: Final = re.compile(r"\.\d+-[0-9a-f]+\.part")
+_IDLE: Final = 600.0
 _LEDGER: Final = "ledger.jsonl"
 
 
@@ -285,6 +289,19 @@ class Incoming:
     ) -> None:
         self._file.close()
         self._part.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """
+    Remove from a folder what killed processes have left half-written.
+
+    Another machine may write there: what was written to lately stays.
+    """
+    for part in folder.glob(f".*{_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            idle = time.time() - part.stat().st_mtime > _IDLE
+            if idle and _PART.fullmatch(part.name) and _is_abandoned(part):
+                part.unlink()
 
 
 def _same_data_set(path: Path, incoming: Incoming) -> bool:

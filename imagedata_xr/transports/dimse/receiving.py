@@ -18,7 +18,7 @@ from imagedata_xr.errors import FormatError, ImagedataError, PeerConnectionError
 from imagedata_xr.transports.core.part10 import file_header, identify, is_uid
 from imagedata_xr.transports.core.policy import Limits, Timeouts
 from imagedata_xr.transports.core.results import Manifest
-from imagedata_xr.transports.core.spool import Incoming
+from imagedata_xr.transports.core.spool import Incoming, sweep
 from imagedata_xr.transports.dimse.association import PDU, library, size_guard, socket_handlers
 from imagedata_xr.transports.dimse.peer import checked_title
 from imagedata_xr.transports.dimse.syntaxes import SYNTAXES
@@ -247,6 +247,7 @@ class Receiver:
             (pynetdicom.evt.EVT_C_STORE, self.collector.take),
         ]
         self.collector.folder.mkdir(parents=True, exist_ok=True)
+        sweep(self.collector.folder)
         context = None if self._tls is None else self._tls.server()
         try:
             self._server = ae.start_server(

@@ -24,7 +24,7 @@ from imagedata_xr.errors import (
 )
 from imagedata_xr.transports.core.locator import Locator
 from imagedata_xr.transports.core.results import Manifest
-from imagedata_xr.transports.core.spool import existing
+from imagedata_xr.transports.core.spool import existing, sweep
 from imagedata_xr.transports.core.status import describe, is_pending, is_temporary
 from imagedata_xr.transports.dimse.association import associated, library, size_guard
 from imagedata_xr.transports.dimse.peer import Peer
@@ -113,6 +113,7 @@ def fetch(  # noqa: PLR0913 - each is an option of its own
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(f"{place}: cannot be made: {error.strerror}") from None
+    sweep(place)
     task = _Task(peer, records, place, overwrite=overwrite, progress=progress)
     task.whole = selection.instance is None and not keys
     if how == "move":
