@@ -11,6 +11,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from imagedata_xr import transports
 from imagedata_xr.errors import (
     FormatError,
     NoImagesError,
@@ -22,7 +23,7 @@ from imagedata_xr.errors import (
 )
 from imagedata_xr.testing import Phantom, change_header, duplicate_file, write_series
 from imagedata_xr.transports import Locator, Outcome, Receipt, Selection
-from imagedata_xr.transports.core.dispatch import is_remote, transport
+from imagedata_xr.transports.core.dispatch import is_remote, resource_link, transport
 from imagedata_xr.transports.core.outgoing import files_of, outgoing
 from imagedata_xr.transports.core.part10 import identify, safe_name
 from imagedata_xr.transports.core.policy import Retry
@@ -76,6 +77,38 @@ def test_nothing_shows_a_patient():
     shown = f"{locator} {locator!r} {selection!r} {Outcome('1.2', 'failed', path='/DOE')!r}"
     assert "DOE" not in shown
     assert str(locator) == "dicom://pacs:104/AE/..."
+
+
+@pytest.mark.parametrize(
+    ("url", "level", "link"),
+    [
+        ("dicom://h:104/AE/P1?calling=ME", "patient", "dicom://h:104/AE/P1?calling=ME"),
+        ("dicom://h:104/AE/P1", "study", "dicom://h:104/AE//1.2"),
+        ("dicom://h:104/AE", "series", "dicom://h:104/AE//1.2/1.3"),
+        ("dicomweb+https://h/a/studies/1.2", "study", "dicomweb+https://h/a/studies/1.2"),
+        (
+            "dicomweb+https://h/a?PatientID=P*",
+            "series",
+            "dicomweb+https://h/a/studies/1.2/series/1.3",
+        ),
+        ("xnat://h/PR", "study", "xnat://h/PR/S%201/E1"),
+    ],
+)
+def test_links(url, level, link):
+    """What a server lists has a URL that opens it, without the Patient ID where that can be."""
+    values = {
+        "PatientID": "P1",
+        "StudyInstanceUID": "1.2",
+        "SeriesInstanceUID": "1.3",
+        "XNATProject": "PR",
+        "XNATSubject": "S 1",
+        "XNATExperiment": "E1",
+    }
+    record = transports.Record("series", values)
+    if url.startswith("dicomweb"):
+        assert resource_link(Locator.parse(url), record, level) == link
+    else:
+        assert transports.link(url, record, level=level) == link
 
 
 def test_schemes():
