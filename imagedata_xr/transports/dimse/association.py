@@ -116,14 +116,23 @@ class _Checkpoint:
                 self._condition.wait(0.05)
 
 
-def socket_handlers() -> list[Any]:
-    """Return the event handlers that keep the two sides from waiting for each other."""
+def socket_handlers(idle: float) -> list[Any]:
+    """
+    Return the event handlers that keep the two sides from waiting for each other.
+
+    Parameters
+    ----------
+    idle : float
+        Seconds for the rest of a PDU that has begun: without a bound, whoever sends half of one
+        holds a thread for ever.
+    """
     evt = library().evt
 
     def opened(event: Any) -> None:
         with contextlib.suppress(OSError, AttributeError):
             raw = event.assoc.dul.socket.socket
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            raw.settimeout(idle)
             event.assoc.dul.socket.recv = _bounded(raw)
 
     def moved(event: Any) -> None:
@@ -229,7 +238,7 @@ def associated(
             ae_title=peer.aet,
             ext_neg=list(roles),
             tls_args=tls,
-            evt_handlers=[*socket_handlers(), opened, *handlers],
+            evt_handlers=[*socket_handlers(peer.timeouts.idle), opened, *handlers],
         )
     except OSError as error:
         raise _unreachable(peer, error) from error

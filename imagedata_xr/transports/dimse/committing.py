@@ -160,7 +160,10 @@ def _listening(peer: Peer, port: int, reports: _Reports) -> Any:
     # Who reports opens the association, but is the provider of the service (PS3.7 annex D.3.3.4).
     ae.add_supported_context(_PUSH_MODEL, scu_role=True, scp_role=True)
     ae.add_supported_context(_ECHO)
-    handlers = [*socket_handlers(), (pynetdicom.evt.EVT_N_EVENT_REPORT, reports.take)]
+    handlers = [
+        *socket_handlers(peer.timeouts.idle),
+        (pynetdicom.evt.EVT_N_EVENT_REPORT, reports.take),
+    ]
     tls = None if peer.tls is None else peer.tls.server()
     try:
         return ae.start_server(("", port), block=False, evt_handlers=handlers, ssl_context=tls)

@@ -39,6 +39,7 @@ _FULL: Final = 0xA700
 _MISMATCH: Final = 0xA900
 _NOT_UNDERSTOOD: Final = 0xC000
 _DUPLICATE: Final = 0x0111
+_MOST: Final = 64
 _START: Final = 1 << 16
 
 
@@ -237,12 +238,13 @@ class Receiver:
         ae.dimse_timeout = self._timeouts.response
         ae.network_timeout = self._timeouts.response + self._timeouts.idle
         ae.maximum_pdu_size = PDU
+        ae.maximum_associations = _MOST
         known = [str(one.abstract_syntax) for one in pynetdicom.AllStoragePresentationContexts]
         for uid in dict.fromkeys((*known, *self._classes)):
             ae.add_supported_context(uid, list(SYNTAXES))
         ae.add_supported_context(_ECHO)
         handlers = [
-            *socket_handlers(),
+            *socket_handlers(self._timeouts.idle),
             *size_guard(self.collector.limits.instance),
             (pynetdicom.evt.EVT_C_STORE, self.collector.take),
         ]
