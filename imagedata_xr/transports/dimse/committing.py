@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from imagedata_xr.errors import OptionError, PeerConnectionError, RejectedError
+from imagedata_xr.transports.core.status import describe
 from imagedata_xr.transports.dimse.association import associated, library, socket_handlers
-from imagedata_xr.transports.dimse.status import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
