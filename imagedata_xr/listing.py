@@ -270,9 +270,8 @@ def _tree(listing: Listing) -> Iterator[str]:
     for patient in patients:
         head = patient[0]
         names = (head["project"], head["PatientID"] or "no Patient ID", head["PatientName"])
-        name = "  ".join(filter(None, names))
-        counts = f"  {_counts(patient)}" if listing.level == "patient" else ""
-        yield f"{_printable(name)}{counts}"
+        counts = _counts(patient) if listing.level == "patient" else ""
+        yield "  ".join(filter(None, (*map(_printable, names), counts)))
         if listing.level != "patient":
             yield from _studies(patient, listing.level)
     if listing.others:

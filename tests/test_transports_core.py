@@ -23,7 +23,7 @@ from imagedata_xr.errors import (
 )
 from imagedata_xr.testing import Phantom, change_header, duplicate_file, write_series
 from imagedata_xr.transports import Locator, Outcome, Receipt, Selection
-from imagedata_xr.transports.core.dispatch import is_remote, resource_link, transport
+from imagedata_xr.transports.core.dispatch import is_remote, transport
 from imagedata_xr.transports.core.outgoing import files_of, outgoing
 from imagedata_xr.transports.core.part10 import identify, safe_name
 from imagedata_xr.transports.core.policy import Retry
@@ -105,10 +105,7 @@ def test_links(url, level, link):
         "XNATExperiment": "E1",
     }
     record = transports.Record("series", values)
-    if url.startswith("dicomweb"):
-        assert resource_link(Locator.parse(url), record, level) == link
-    else:
-        assert transports.link(url, record, level=level) == link
+    assert transports.link(url, record, level=level) == link
 
 
 def test_schemes():

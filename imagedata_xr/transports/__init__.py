@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from imagedata_xr.errors import OptionError
-from imagedata_xr.transports.core.dispatch import Transport, is_remote, resource_link, transport
+from imagedata_xr.transports.core.dispatch import Transport, is_remote, transport
 from imagedata_xr.transports.core.locator import Locator
 from imagedata_xr.transports.core.outgoing import files_of
 from imagedata_xr.transports.core.policy import Limits, Retry, Timeouts
@@ -97,9 +97,7 @@ def link(url: str | Locator, record: Record, *, level: Level | None = None) -> s
     str
         Of studies and below without the Patient ID, where the protocol allows that.
     """
-    speaks = transport(url)
-    make = getattr(speaks, "link", resource_link)
-    return str(make(Locator.parse(url), record, level or record.level))
+    return transport(url).link(Locator.parse(url), record, level or record.level)
 
 
 def fetch(url: str | Locator, folder: str | os.PathLike[str], **options: Any) -> Manifest:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from imagedata_xr.errors import OptionError
 from imagedata_xr.transports.core.locator import Locator
-from imagedata_xr.transports.core.selection import KEYS, LEVELS
 
 if TYPE_CHECKING:
     import os
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from imagedata_xr.transports.core.results import Manifest, Receipt
     from imagedata_xr.transports.core.selection import Level, Record
 
-__all__ = ["GROUP", "Transport", "is_remote", "resource_link", "transport"]
+__all__ = ["GROUP", "Transport", "is_remote", "transport"]
 
 GROUP: Final = "imagedata_xr.transports"
 _OURS: Final = {
@@ -40,6 +38,9 @@ class Transport(Protocol):
         self, url: str | Locator, *, level: Level | None = None, **options: Any
     ) -> list[Record]:
         """Return what a server has below a URL, at a level."""
+
+    def link(self, locator: Locator, record: Record, level: Level) -> str:
+        """Return the URL of a record, or of what is above it at a level."""
 
     def fetch(self, url: str | Locator, folder: str | os.PathLike[str], **options: Any) -> Manifest:
         """Copy what a server has at a URL into a folder."""
@@ -76,27 +77,6 @@ def transport(url: str | Locator) -> Transport:
         known = ", ".join(sorted({*_OURS, *others}))
         raise OptionError(f"{scheme}://: no transport speaks it; there are {known}")
     return cast("Transport", others[scheme].load())
-
-
-def resource_link(locator: Locator, record: Record, level: Level) -> str:
-    """
-    Return the URL of a record, or of what is above it, as DICOMweb names resources.
-
-    It is used for transports that have no `link` of their own (PS3.18 section 10.1).
-    """
-    path = locator.path
-    root = path[: len(path) - 1 - path[::-1].index("studies")] if "studies" in path else path
-    if level == "patient":
-        options = (("PatientID", record.uid),) if record.level == "patient" else ()
-        return replace(locator, path=root, options=options).url
-    parts = [
-        part
-        for name, one in zip(
-            ("studies", "series", "instances"), LEVELS[1 : LEVELS.index(level) + 1], strict=False
-        )
-        for part in (name, record.get(KEYS[one]))
-    ]
-    return replace(locator, path=(*root, *parts), options=()).url
 
 
 def _others() -> dict[str, Any]:
