@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import BinaryIO
 
-__all__ = ["Frame", "PixelFormat", "PixelRef", "Source", "Value", "frame_hash"]
+__all__ = [
+    "Frame",
+    "PixelFormat",
+    "PixelRef",
+    "Source",
+    "Value",
+    "attribute",
+    "evaluate",
+    "frame_hash",
+]
 
+_T = TypeVar("_T")
 Value: TypeAlias = "str | int | float | tuple[str | int | float, ...] | None"
 
 
@@ -164,6 +175,38 @@ class Frame:
     def hash(self) -> int:
         """The frame's provenance key."""
         return frame_hash(self.uid or self.ref.source.name, self.ref.number)
+
+
+def evaluate(
+    function: Callable[[Mapping[str, Value]], _T], frames: Sequence[Frame]
+) -> tuple[_T, ...]:
+    """
+    Return what a function makes of the header values of each frame.
+
+    It is asked once for frames whose values are alike in what it asks for, where these can tell.
+
+    Parameters
+    ----------
+    function : callable
+        Depends on nothing but the values that it asks for.
+    frames : sequence of Frame
+        Values that can remember have a static method ``recall_all`` of these two parameters.
+    """
+    recall_all = getattr(frames[0].values, "recall_all", None) if frames else None
+    if recall_all is None:
+        return tuple([function(frame.values) for frame in frames])
+    found: tuple[_T, ...] = recall_all(function, frames)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _getter(keyword: str) -> Callable[[Mapping[str, Value]], Value]:
+    return lambda values: values.get(keyword)
+
+
+def attribute(keyword: str, frames: Sequence[Frame]) -> tuple[Value, ...]:
+    """Return the value of one attribute of each frame, None where it has none."""
+    return evaluate(_getter(keyword), frames)
 
 
 def frame_hash(uid: str, number: int = 0) -> int:

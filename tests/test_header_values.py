@@ -19,7 +19,6 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from imagedata_xr.errors import FormatError, SourceError, SourceNotFoundError
 from imagedata_xr.formats.dicom.headers import (
     WANTED_PRIVATE,
-    Header,
     HeaderValues,
     decode,
     read_header,
@@ -313,12 +312,35 @@ def test_no_warnings_and_no_open_files(series):
 # Layouts ---------------------------------------------------------------------------------------
 
 
+FACTS = (
+    "elements",
+    "transfer_syntax",
+    "vrs",
+    "pixel_tag",
+    "pixel_offset",
+    "pixel_length",
+    "is_little_endian",
+    "from_pydicom",
+    "others",
+    "creators",
+    "located",
+)
+
+
+def value_of(header, keyword):
+    try:
+        return header.get(keyword)
+    except FormatError as error:
+        return str(error)
+
+
 def facts(header):
-    return {
-        name: getattr(header, name)
-        for name in Header.__slots__
-        if name not in ("source", "__weakref__")
-    }
+    found = {name: getattr(header, name) for name in FACTS}
+    found["keywords"] = list(header.keywords())
+    # Twice: a value may be decoded for this file, and remembered for others.
+    for turn in (1, 2):
+        found[turn] = {keyword: value_of(header, keyword) for keyword in header.keywords()}
+    return found
 
 
 def layout_file(comment=b"same", uid=b"1.2.3.4.55\0"[:10]):
@@ -375,5 +397,69 @@ def test_layouts_are_verified(changes, longer):
         assert facts(alone) == facts(together)
     if not changes and not longer:
         assert scan.layouts.hits == 1
+        assert together.own.keys() == {0x00080018, 0x00204000}
         assert together.get("ImageComments") == "othr"
         assert together.get("SOPInstanceUID") == "1.2.3.4.66"
+
+
+class Asking:
+    """A function that reads a header in ways that depend on what it has read."""
+
+    def __init__(self, questions):
+        self.questions = questions
+        self.calls = 0
+
+    def __call__(self, header):
+        self.calls += 1
+        found = []
+        for first, then, otherwise in self.questions:
+            value = value_of(header, first)
+            found.append((value, value_of(header, then if value in (1, "1", "a") else otherwise)))
+        found.append(header.private(0x0019, "SIEMENS MR HEADER", 0x0C))
+        found.append(header.has("ReferencedImageSequence"))
+        return found
+
+
+KEYWORDS = ("InstanceNumber", "EchoTime", "Modality", "PatientID", "FlipAngle", "Rows")
+CHOICES = st.tuples(*[st.sampled_from(KEYWORDS)] * 3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(*[st.sampled_from([b"1 ", b"2 ", b"x "])] * 6), min_size=2, max_size=12),
+    st.lists(CHOICES, min_size=1, max_size=3),
+)
+def test_recalled_results_are_those_of_each_file(rows, questions):
+    """What is worked out once for alike headers is what each of them would give by itself."""
+    places = (
+        (0x00180081, "DS"),
+        (0x00080060, "CS"),
+        (0x00100020, "LO"),
+        (0x00181314, "DS"),
+        (0x00200013, "IS"),
+        (0x0019100C, "IS"),
+    )
+    scan = _Scan({}, WANTED_PRIVATE)
+    recalled, direct = Asking(questions), Asking(questions)
+    for row in rows:
+        values = [(*place, value) for place, value in zip(places, row, strict=True)]
+        values.append((0x00190010, "LO", b"SIEMENS MR HEADER "))
+        made = [element(*one) for one in sorted(values)]
+        data = file_of(*made, element(0x7FE00010, "OW", b"pixels"))
+        header = scan.read(MemoryBytes("x", data))
+        alone = read_header(MemoryBytes("x", data))
+        assert header.recall(recalled) == direct(alone)
+    assert recalled.calls <= direct.calls
+
+
+def test_what_a_file_alone_can_tell_is_never_recalled():
+    """A function that reads the file, its name or its full header is asked anew for each."""
+    scan = _Scan({}, WANTED_PRIVATE)
+    headers = [scan.read(MemoryBytes(name, layout_file())) for name in "ab"]
+    assert headers[0].shared is headers[1].shared
+    for look in (
+        lambda header: header.source.name,
+        lambda header: id(header.dataset()),
+        lambda header: (header.get("Rows"), header.source.name),
+    ):
+        assert headers[0].recall(look) != headers[1].recall(look)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imagedata_xr.frames import evaluate
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -85,7 +87,7 @@ class Column:
 
 def read(key: SortKey, frames: Sequence[Frame]) -> tuple[Value, ...]:
     """Return the key's value of every frame; none of them where they cannot be believed."""
-    values = tuple(key.value(frame.values) for frame in frames)
+    values = evaluate(key.value, frames)
     if key.span is not None:
         numbers = [value for value in values if isinstance(value, int | float)]
         if numbers and max(numbers) - min(numbers) > key.span:

@@ -8,6 +8,7 @@ from math import isclose
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imagedata_xr.errors import MultipleSeriesError, NoImagesError, OptionError
+from imagedata_xr.frames import attribute, evaluate
 from imagedata_xr.sortkeys import names, readings
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ _SHOWN = ("SeriesNumber", "Modality", "SeriesDescription", "SeriesInstanceUID")
 def by_series(frames: Sequence[Frame]) -> list[list[Frame]]:
     """Group frames by Series Instance UID, in the order of their series numbers."""
     groups: dict[Value, list[Frame]] = {}
-    for frame in frames:
-        groups.setdefault(frame.values.get("SeriesInstanceUID"), []).append(frame)
+    for uid, frame in zip(attribute("SeriesInstanceUID", frames), frames, strict=True):
+        groups.setdefault(uid, []).append(frame)
     return sorted(groups.values(), key=_series_order)
 
 
@@ -97,7 +98,9 @@ def one_patient(frames: Sequence[Frame]) -> None:
 
 
 def _constant(frames: Sequence[Frame], keyword: str) -> None:
-    counts = Counter(str(frame.values.get(keyword) or "") for frame in frames)
+    counts: Counter[str] = Counter()
+    for value, count in Counter(attribute(keyword, frames)).items():
+        counts[str(value or "")] += count
     if len(counts) > 1:
         what = "patients" if keyword == "PatientID" else f"values of {keyword} in one series"
         raise MultipleSeriesError(
@@ -205,16 +208,16 @@ def select_frames(frames: Sequence[Frame], select: Mapping[str, Criterion]) -> l
     chosen = list(frames)
     for keyword, criterion in select.items():
         read = _reader(keyword)
-        column = [read(frame.values) for frame in chosen]
-        if all(value is None for value in column):
+        values = evaluate(read, chosen)
+        if all(value is None for value in values):
             raise OptionError(_unknown(keyword, frames[0].values))
         kept = [
-            frame for frame, value in zip(chosen, column, strict=True) if _meets(value, criterion)
+            frame for frame, value in zip(chosen, values, strict=True) if _meets(value, criterion)
         ]
         if not kept:
-            values = sorted(set(column) - {None}, key=_rank)
-            there = ", ".join(f"{v:g}" if isinstance(v, float) else repr(v) for v in values[:12])
-            more = f", ... {len(values)} values" if len(values) > 12 else ""
+            known = sorted(set(values) - {None}, key=_rank)
+            there = ", ".join(f"{v:g}" if isinstance(v, float) else repr(v) for v in known[:12])
+            more = f", ... {len(known)} values" if len(known) > 12 else ""
             raise NoImagesError(
                 f"select={{{keyword!r}: {criterion!r}}} leaves no frame: {keyword} is {there}{more}"
             )

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagedata_xr.errors import GeometryError
+from imagedata_xr.frames import evaluate
 from imagedata_xr.geometry import stack_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from imagedata_xr.frames import Frame
+    from imagedata_xr.frames import Frame, Value
     from imagedata_xr.geometry import Grid
     from imagedata_xr.sorting.columns import IntArray
 
@@ -97,12 +98,12 @@ def _place(
     return Stack(tuple(frames), slots, grid)
 
 
-def _alike(frames: Iterable[Frame]) -> list[list[Frame]]:
+def _alike(frames: Sequence[Frame]) -> list[list[Frame]]:
     """Group frames of one size, colour, orientation and pixel spacing."""
     groups: list[list[Frame]] = []
     found: dict[tuple[Any, ...], list[Frame]] = {}
-    for frame in frames:
-        key = _key(frame)
+    for frame, kind in zip(frames, evaluate(_kind, frames), strict=True):
+        key = (frame.shape, kind, frame.position is None, frame.orientation, frame.spacing)
         group = found.get(key)
         if group is None:
             group = next((g for g in groups if _same(g[0], frame)), None)
@@ -115,29 +116,19 @@ def _alike(frames: Iterable[Frame]) -> list[list[Frame]]:
 
 
 def _colour(frame: Frame) -> bool:
-    return not _kind(frame).startswith("MONOCHROME")
+    return not _kind(frame.values).startswith("MONOCHROME")
 
 
-def _kind(frame: Frame) -> str:
+def _kind(values: Mapping[str, Value]) -> str:
     """Return what a value means: dark to bright, bright to dark, or colour, however encoded."""
-    photometric = str(frame.values.get("PhotometricInterpretation") or "MONOCHROME2")
+    photometric = str(values.get("PhotometricInterpretation") or "MONOCHROME2")
     return photometric if photometric.startswith("MONOCHROME") else "colour"
-
-
-def _key(frame: Frame) -> tuple[Any, ...]:
-    return (
-        frame.shape,
-        _kind(frame),
-        frame.position is None,
-        frame.orientation,
-        frame.spacing,
-    )
 
 
 def _same(one: Frame, other: Frame) -> bool:
     return (
         one.shape == other.shape
-        and _kind(one) == _kind(other)
+        and _kind(one.values) == _kind(other.values)
         and (one.position is None) == (other.position is None)
         and _near(one.orientation, other.orientation, _SAME_DIRECTION)
         and _same_spacing(one, other)

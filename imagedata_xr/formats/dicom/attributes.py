@@ -130,11 +130,16 @@ def attributes(headers: Sequence[Header], *, phi: bool = True) -> dict[str, Any]
 
 def _constant(headers: Sequence[Header]) -> Iterable[int]:
     """Return the tags whose bytes are the same in all headers, in ascending order."""
+    models = list({id(header.shared): header.shared.elements for header in headers}.values())
+    differing = set().union(*(header.own for header in headers))
     first = headers[0].elements
-    rest = [header.elements for header in headers[1:]]
     for tag in sorted(first):
         raw = first[tag]
-        if all(elements.get(tag) == raw for elements in rest):
+        if tag in differing:
+            same = all(header.raw(tag) == raw for header in headers)
+        else:
+            same = all(elements.get(tag) == raw for elements in models)
+        if same:
             yield tag
 
 

@@ -10,6 +10,7 @@ from imagedata_xr import schema
 from imagedata_xr.dataset import Labels
 from imagedata_xr.errors import OptionError
 from imagedata_xr.formats.dicom.headerstore import HeaderStore
+from imagedata_xr.frames import attribute
 from imagedata_xr.sorting.columns import read
 from imagedata_xr.sortkeys import readings
 
@@ -48,13 +49,12 @@ def per_frame(cube: Cube, coords: Sequence[str]) -> dict[str, Labels]:
     flat: list[Frame] = cube.frames.ravel().tolist()
     shape = cube.frames.shape
     dims = set(cube.names)
-    found: dict[str, Labels] = {
-        schema.FRAME: Labels(np.array([f.hash for f in flat], dtype=np.int64).reshape(shape))
-    }
+    keys = [frame.hash for frame in flat]
+    found: dict[str, Labels] = {schema.FRAME: Labels(np.array(keys, dtype=np.int64).reshape(shape))}
     for name, column in _moments(cube, flat).items():
         found[name] = Labels(column.reshape(shape), {schema.UNITS: schema.UNITS_OF[name]})
     for name in (schema.TE, schema.TI, schema.FA, schema.B):
-        numbers = _numbers(readings(name)[0].value(frame.values) for frame in flat)
+        numbers = _numbers(read(readings(name)[0], flat))
         if name not in dims and numbers is not None and _varies(numbers):
             found[name] = Labels(
                 numbers.reshape(shape), {schema.UNITS: schema.UNITS_OF[name]}, tolerance=_ROUNDING
@@ -62,8 +62,9 @@ def per_frame(cube: Cube, coords: Sequence[str]) -> dict[str, Labels]:
     found.update(_directions(flat, shape))
     for keyword in coords:
         found[keyword] = Labels(_wanted(keyword, flat).reshape(shape))
-    uids = np.array([str(f.values.get(schema.SERIES) or "") for f in flat]).reshape(shape)
-    store = HeaderStore({f.hash: (f.ref.source, f.ref.number) for f in flat}, _labels(cube))
+    uids = np.array([str(uid or "") for uid in attribute(schema.SERIES, flat)]).reshape(shape)
+    places = [(frame.ref.source, frame.ref.number) for frame in flat]
+    store = HeaderStore(dict(zip(keys, places, strict=True)), _labels(cube))
     found[schema.SERIES] = Labels(uids, {}, {schema.HEADERS: store})
     return found
 
@@ -98,7 +99,7 @@ def _moments(cube: Cube, flat: Sequence[Frame]) -> dict[str, npt.NDArray[np.floa
         if _varies(moments):
             found[schema.ACQUISITION_TIME] = moments
     for name, keyword in ((schema.TRIGGER_TIME, "TriggerTime"), (schema.SLICE_TIME, "SliceTime")):
-        numbers = _numbers(frame.values.get(keyword) for frame in flat)
+        numbers = _numbers(attribute(keyword, flat))
         if numbers is not None and _varies(numbers):
             found[name] = numbers
     return found
@@ -122,7 +123,7 @@ def earliest(frames: Sequence[Frame]) -> Frame:
 
 def _directions(flat: Sequence[Frame], shape: tuple[int, ...]) -> dict[str, Labels]:
     """Return gradient directions in patient LPS; frames without one (b = 0) have the zero vector."""
-    rows = [frame.values.get("DiffusionGradientOrientation") for frame in flat]
+    rows = attribute("DiffusionGradientOrientation", flat)
     if not any(isinstance(row, tuple) and len(row) == 3 for row in rows):
         return {}
     table = np.array(
@@ -136,7 +137,7 @@ def _directions(flat: Sequence[Frame], shape: tuple[int, ...]) -> dict[str, Labe
 
 
 def _wanted(keyword: str, flat: Sequence[Frame]) -> npt.NDArray[Any]:
-    values = [frame.values.get(keyword) for frame in flat]
+    values = attribute(keyword, flat)
     if all(value is None for value in values):
         raise OptionError(f"coords: no frame has a value for {keyword!r}")
     if all(isinstance(value, int | float) for value in values):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagedata_xr.errors import FormatError
 from imagedata_xr.formats.dicom import vendors
@@ -14,20 +14,36 @@ from imagedata_xr.frames import Frame, PixelFormat, PixelRef
 from imagedata_xr.options import limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from imagedata_xr.formats.dicom.headers import Header
     from imagedata_xr.frames import Value
 
 __all__ = ["InstanceValues", "frames_of", "header_values", "pixel_format"]
 
+_T = TypeVar("_T")
 _FLOAT_PIXELS = {0x7FE00008: 32, 0x7FE00009: 64}
 _NATIVE_LITTLE_ENDIAN = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"})
 # Colour spaces whose native samples are red, green and blue as they stand.
 _PLAIN = frozenset({"MONOCHROME1", "MONOCHROME2", "RGB"})
-_B, _BVEC, _COMPONENT = "DiffusionBValue", "DiffusionGradientOrientation", "ComplexImageComponent"
-_LABEL, _COIL = "ASLContext", "MultiCoilElementName"
-_DERIVED = frozenset({_B, _BVEC, _COMPONENT, _LABEL, _COIL})
+
+
+def _b_value(header: Header) -> Value:
+    return header.recall(vendors.diffusion)[0]
+
+
+def _direction(header: Header) -> Value:
+    return header.recall(vendors.diffusion)[1]
+
+
+# What stands under a standard keyword wherever the vendor keeps it.
+_DERIVED: dict[str, Callable[[Header], Value]] = {
+    "DiffusionBValue": _b_value,
+    "DiffusionGradientOrientation": _direction,
+    "ComplexImageComponent": vendors.component,
+    "ASLContext": vendors.label,
+    "MultiCoilElementName": vendors.coil,
+}
 
 
 class InstanceValues(KeywordValues):
@@ -38,37 +54,50 @@ class InstanceValues(KeywordValues):
     them. `dataset()` gives the full pydicom Dataset.
     """
 
-    __slots__ = ("_derived", "header")
+    __slots__ = ("header",)
 
     def __init__(self, header: Header) -> None:
         self.header = header
-        self._derived: dict[str, Value] | None = None
 
     def get(self, keyword: str, default: Any = None) -> Any:
         """Return a value, or `default` where the header has none."""
-        derived = keyword in _DERIVED
-        value = self._vendor()[keyword] if derived else self.header.get(keyword)
+        derive = _DERIVED.get(keyword)
+        value = self.header.get(keyword) if derive is None else self.header.recall(derive)
         return default if value is None else value
 
-    def _vendor(self) -> dict[str, Value]:
-        if self._derived is None:
-            b, direction = vendors.diffusion(self.header)
-            self._derived = {
-                _B: b,
-                _BVEC: direction,
-                _COMPONENT: vendors.component(self.header),
-                _LABEL: vendors.label(self.header),
-                _COIL: vendors.coil(self.header),
-            }
-        return self._derived
+    @staticmethod
+    def recall_all(
+        function: Callable[[Mapping[str, Value]], _T], frames: Sequence[Frame]
+    ) -> tuple[_T, ...]:
+        """Return what a function gives for the values of each frame, as `evaluate` means it."""
+        asked = _of_header(function)
+        found: list[_T] = []
+        shared = None
+        for frame in frames:
+            values = frame.values
+            if type(values) is not InstanceValues:
+                found.append(function(values))
+                continue
+            header = values.header
+            if shared is None or header.shared is not shared:
+                result = header.recall(asked)
+                shared = header.shared if header.shared.settles(asked) else None
+            found.append(result)
+        return tuple(found)
 
     def __iter__(self) -> Iterator[str]:
         yield from (keyword for keyword in self.header.keywords() if keyword not in _DERIVED)
-        yield from (keyword for keyword, value in self._vendor().items() if value is not None)
+        yield from (keyword for keyword in _DERIVED if self.get(keyword) is not None)
 
     def dataset(self) -> Any:
         """Return the full pydicom Dataset, without the pixels."""
         return self.header.dataset()
+
+
+@lru_cache(maxsize=1024)
+def _of_header(function: Callable[[Mapping[str, Value]], _T]) -> Callable[[Header], _T]:
+    """Return a function of header values as one of the header: the same one each time."""
+    return lambda header: function(InstanceValues(header))
 
 
 def header_values(header: Header) -> Mapping[str, Value]:
@@ -163,39 +192,67 @@ def frames_of(header: Header) -> list[Frame]:
     """
     if header.pixel_tag is None:
         return []
+    kind = header.recall(_kind)
+    if kind == "single":
+        return [_single(header)]
+    from imagedata_xr.formats.dicom import enhanced, mosaic, multiframe, segmentation
+
+    expand = {
+        "segmentation": segmentation.segmentation_frames,
+        "enhanced": enhanced.multiframe_frames,
+        "multiframe": multiframe.multiframe_frames,
+        "mosaic": mosaic.mosaic_frames,
+    }
+    return expand[kind](header)
+
+
+def _kind(header: Header) -> str:
+    """Return how an instance holds its frames."""
     from imagedata_xr.formats.dicom import enhanced, mosaic, segmentation
 
     if segmentation.is_segmentation(header):
-        return segmentation.segmentation_frames(header)
+        return "segmentation"
     if enhanced.is_multiframe(header):
-        return enhanced.multiframe_frames(header)
+        return "enhanced"
     if _whole(header, "NumberOfFrames", 1) > 1:
-        from imagedata_xr.formats.dicom import multiframe
-
-        return multiframe.multiframe_frames(header)
-    if mosaic.is_mosaic(header):
-        return mosaic.mosaic_frames(header)
-    return [_single(header)]
+        return "multiframe"
+    return "mosaic" if mosaic.is_mosaic(header) else "single"
 
 
 def _single(header: Header) -> Frame:
-    form = pixel_format(header)
+    form = header.recall(pixel_format)
     offset, length = native_location(header, form)
-    slope, intercept = rescale(header)
-    ref = PixelRef(
-        header.source, form, 0, offset, length, slope, intercept, padding=padding(header, form)
-    )
-    thickness = header.get("SliceThickness")
-    values, own = header_values(header), slice_time(header)
+    slope, intercept = header.recall(rescale)
+    orientation, spacing, thickness = header.recall(_plane)
+    values, own = header_values(header), header.recall(slice_time)
+    nothing = header.recall(_padding)
     return Frame(
-        ref=ref,
+        ref=PixelRef(header.source, form, 0, offset, length, slope, intercept, padding=nothing),
         uid=str(header.get("SOPInstanceUID") or ""),
         shape=(form.rows, form.columns),
-        position=floats(header, "ImagePositionPatient", 3),
-        orientation=floats(header, "ImageOrientationPatient", 6),
-        spacing=floats(header, "PixelSpacing", 2),
-        thickness=float(thickness) if isinstance(thickness, int | float) and thickness else None,
+        position=header.recall(_position),
+        orientation=orientation,
+        spacing=spacing,
+        thickness=thickness,
         values=FrameValues(values, own) if own else values,
+    )
+
+
+def _padding(header: Header) -> tuple[int, int] | None:
+    return padding(header, header.recall(pixel_format))
+
+
+def _position(header: Header) -> Any:
+    return floats(header, "ImagePositionPatient", 3)
+
+
+def _plane(header: Header) -> tuple[Any, Any, float | None]:
+    """Return orientation, spacing and thickness."""
+    thickness = header.get("SliceThickness")
+    return (
+        floats(header, "ImageOrientationPatient", 6),
+        floats(header, "PixelSpacing", 2),
+        float(thickness) if isinstance(thickness, int | float) and thickness else None,
     )
 
 
@@ -230,7 +287,8 @@ def native_location(header: Header, form: PixelFormat) -> tuple[int | None, int]
             f"{header.source.name}: Pixel Data has {header.pixel_length} bytes, but "
             f"{form.rows} Rows x {form.columns} Columns need {length}"
         )
-    lacking = offset + header.pixel_length - header.source.size
+    size = header.source.size if header.size is None else header.size
+    lacking = offset + header.pixel_length - size
     if lacking > 0:
         raise FormatError(
             f"{header.source.name}: truncated: the file ends {lacking} bytes before its Pixel "

@@ -21,6 +21,7 @@ from imagedata_xr.formats.dicom.coordinates import earliest, per_frame
 from imagedata_xr.formats.dicom.headerstore import source_attrs
 from imagedata_xr.formats.dicom.pixels import reader_for
 from imagedata_xr.formats.dicom.scan import scan, without_duplicates
+from imagedata_xr.frames import evaluate
 from imagedata_xr.index import AxisIndex
 from imagedata_xr.lazy import FrameArray, lazily
 from imagedata_xr.sorting import (
@@ -192,7 +193,7 @@ def _attrs(flat: Sequence[Frame], own: Sequence[Header], options: Options) -> di
         value = attributes.plain(first.get(keyword))
         if keyword not in found and value is not None and options.phi:
             found[keyword] = value
-    units = [attributes.units(frame.values) for frame in flat] if options.rescale else [{}]
+    units = evaluate(attributes.units, flat) if options.rescale else ({},)
     if all(one == units[0] for one in units):
         found.update(units[0])
     photometric = flat[0].ref.format.photometric

@@ -139,6 +139,8 @@ def _suspects(strangers: set[Source], known: Sequence[Header]) -> Iterator[Sourc
     They are named as DICOM files, or as the DICOM files beside them but hold nothing: what is left
     of a file that was cut off, or never written.
     """
+    if not strangers:
+        return
     beside = {PurePath(header.source.name).suffix.lower() for header in known}
     for one in strangers:
         path = PurePath(one.name)

@@ -34,7 +34,7 @@ from imagedata_xr.formats.dicom.masks import MaskReader
 from imagedata_xr.formats.dicom.nested import sequences_of
 from imagedata_xr.formats.dicom.pixels import stored_dtype
 from imagedata_xr.formats.dicom.segments import segment_attributes, segments_of
-from imagedata_xr.frames import Frame, PixelRef
+from imagedata_xr.frames import Frame, PixelRef, attribute
 from imagedata_xr.lazy import FrameArray, lazily
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def is_segmentation(header: Header) -> bool:
 
 def holds_segments(stack: Stack) -> bool:
     """Tell whether frames are those of segmentations."""
-    return any(frame.values.get("SOPClassUID") in _CLASSES for frame in stack.frames)
+    return any(uid in _CLASSES for uid in attribute("SOPClassUID", stack.frames))
 
 
 def segmentation_frames(header: Header) -> list[Frame]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagedata_xr.errors import FormatError, SourceError
 from imagedata_xr.formats.dicom.headers.decode import UndecodableError, decode, is_blank
@@ -15,66 +14,148 @@ from imagedata_xr.formats.dicom.headers.dictionary import (
     known_private_vr,
     known_vr,
 )
+from imagedata_xr.formats.dicom.headers.shared import DECISIVE, Memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from imagedata_xr.formats.dicom.headers.shared import Shared
     from imagedata_xr.frames import Source, Value
 
 __all__ = ["Header", "HeaderValues"]
 
-_CHARACTER_SET, _PIXEL_REPRESENTATION = 0x00080005, 0x00280103
+_CHARACTER_SET, _PIXEL_REPRESENTATION = DECISIVE
+_NEW: Any = object()
+_T = TypeVar("_T")
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
 class Header:
     """
     The top level of a DICOM data set, without its pixels. Not to be changed.
 
-    Attributes
+    Parameters
     ----------
     source : Source
         The file.
-    elements : dict of int to bytes
-        Raw values in little endian by tag (``group << 16 | element``): the public elements of
-        text and number VRs that PS3.6 knows, the private creators, and the private elements
-        wanted.
-    vrs : mapping of int to str
-        Value representations as the file says them, where they differ from the dictionary's or
-        where this is ambiguous, and those of private elements.
-    transfer_syntax : str
-        Transfer Syntax UID; the one that the bytes have where the file does not say.
-    pixel_tag : int or None
-        7FE00010, or 7FE00008 for float and 7FE00009 for double pixels.
+    shared : Shared
+        What it has in common with other files, and what it has not set itself.
+    own : dict of int to bytes
+        Raw values in little endian by tag (``group << 16 | element``), of elements that are in
+        `shared` too, with the values of another file.
     pixel_offset : int or None
         Where the value of the pixel element begins in the file; None where no such place means
         anything (deflated or big-endian data sets).
     pixel_length : int
         Its length in bytes; -1 for encapsulated pixels of undefined length.
-    is_little_endian : bool
-        Byte order of the file; `elements` are in little endian always.
-    from_pydicom : bool
-        Whether pydicom had to read it.
-    others : tuple of int
-        Tags of the top-level elements not in `elements`: sequences and binary values.
-    creators : tuple of tuple
-        Tag and name of the private creators.
     located : mapping of int to tuple of int
         Offset and length in the file of private elements too large to keep.
+    size : int or None
+        Length of the file, bytes; None where it was not looked at.
     """
 
-    source: Source
-    elements: dict[int, bytes]
-    transfer_syntax: str
-    vrs: Mapping[int, str] = field(default_factory=dict)
-    pixel_tag: int | None = None
-    pixel_offset: int | None = None
-    pixel_length: int = 0
-    is_little_endian: bool = True
-    from_pydicom: bool = False
-    others: tuple[int, ...] = ()
-    creators: tuple[tuple[int, str], ...] = ()
-    located: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    __slots__ = ("located", "own", "pixel_length", "pixel_offset", "shared", "size", "source")
+
+    def __init__(  # noqa: PLR0913 - one for each fact
+        self,
+        source: Source,
+        shared: Shared,
+        own: dict[int, bytes],
+        pixel_offset: int | None,
+        pixel_length: int,
+        *,
+        located: Mapping[int, tuple[int, int]],
+        size: int | None = None,
+    ) -> None:
+        self.source = source
+        self.shared = shared
+        self.own = own
+        shared.varying.update(own)
+        self.pixel_offset = pixel_offset
+        self.pixel_length = pixel_length
+        self.located = located
+        self.size = size
+
+    @property
+    def elements(self) -> dict[int, bytes]:
+        """
+        Raw values in little endian by tag.
+
+        The public elements of text and number VRs that PS3.6 knows, the private creators, and the
+        private elements wanted.
+        """
+        return self.shared.elements | self.own
+
+    @property
+    def transfer_syntax(self) -> str:
+        """Transfer Syntax UID; the one that the bytes have where the file does not say."""
+        return self.shared.transfer_syntax
+
+    @property
+    def vrs(self) -> Mapping[int, str]:
+        """
+        Value representations as the file says them.
+
+        Where they differ from the dictionary's or where this is ambiguous, and those of private
+        elements.
+        """
+        return self.shared.vrs
+
+    @property
+    def pixel_tag(self) -> int | None:
+        """7FE00010, or 7FE00008 for float and 7FE00009 for double pixels."""
+        return self.shared.pixel_tag
+
+    @property
+    def is_little_endian(self) -> bool:
+        """Byte order of the file; `elements` are in little endian always."""
+        return self.shared.is_little_endian
+
+    @property
+    def from_pydicom(self) -> bool:
+        """Whether pydicom had to read it."""
+        return self.shared.from_pydicom
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """Tags of the top-level elements not in `elements`: sequences and binary values."""
+        return self.shared.others
+
+    @property
+    def creators(self) -> tuple[tuple[int, str], ...]:
+        """Tag and name of the private creators."""
+        return self.shared.creators
+
+    def raw(self, tag: int | None) -> bytes | None:
+        """Return the raw value of an element, None where there is none."""
+        own = self.own
+        if tag is None:
+            return None
+        return own[tag] if tag in own else self.shared.elements.get(tag)
+
+    def recall(self, function: Callable[[Header], _T]) -> _T:
+        """
+        Return what a function makes of this header: worked out once for all that are alike.
+
+        Parameters
+        ----------
+        function : callable
+            Its result depends on nothing but what it asks the header for, is not changed by
+            anybody, and does not keep the header.
+        """
+        memory = self.shared.memory.get(function)
+        if memory is None:
+            memory = self.shared.memory[function] = Memory()
+        if memory.tags is None:
+            return function(self)
+        result: _T = memory.results.get(memory.key(self.own), _NEW)
+        if result is not _NEW:
+            return result
+        if memory.is_full:
+            return function(self)
+        watched = _Watched(self)
+        result = function(watched)
+        memory.add(self.own, watched.seen, result)
+        return result
 
     def get(self, attribute: str | int) -> Value:
         """
@@ -96,14 +177,23 @@ class Header:
             The value is no such number as its VR says (PS3.5 section 6.2).
         """
         tag = TAG_OF.get(attribute) if isinstance(attribute, str) else attribute
-        raw = self.elements.get(tag) if tag is not None else None
-        return self.decode(tag, raw) if raw and tag is not None else None
+        if tag is None:
+            return None
+        own, shared = self.own, self.shared
+        if tag in own:
+            raw = own[tag]
+            return self.decode(tag, raw) if raw else None
+        values = shared.values
+        if tag not in values:
+            found = shared.elements.get(tag)
+            values[tag] = self.decode(tag, found) if found else None
+        return values[tag]
 
     def has(self, attribute: str | int) -> bool:
         """Tell whether the data set has an element, sequences and empty elements included."""
         tag = TAG_OF.get(attribute) if isinstance(attribute, str) else attribute
         return (
-            tag in self.elements
+            tag in self.shared.elements
             or tag in self.others
             or tag in self.located
             or (tag is not None and tag == self.pixel_tag)
@@ -118,7 +208,7 @@ class Header:
             vr = known_vr(tag)
         if vr == "US or SS":
             # PS3.5 annex A.1: the sign is that of the pixels.
-            signed = self.elements.get(_PIXEL_REPRESENTATION, b"")[:1] == b"\1"
+            signed = self.shared.elements.get(_PIXEL_REPRESENTATION, b"")[:1] == b"\1"
             return "SS" if signed else "US"
         return vr
 
@@ -135,7 +225,7 @@ class Header:
         if vr not in SIMPLE_VRS:
             vr = self.vr(tag)
         try:
-            return decode(vr or "UN", raw, self.elements.get(_CHARACTER_SET, b""))
+            return decode(vr or "UN", raw, self.shared.elements.get(_CHARACTER_SET, b""))
         except UndecodableError as error:
             name = KEYWORD_OF.get(tag, f"({tag >> 16:04X},{tag & 0xFFFF:04X})")
             raise FormatError(f"{self.source.name}: {name} is {error}") from error
@@ -170,7 +260,7 @@ class Header:
         if tag in self.located:
             offset, length = self.located[tag]
             return self.source.read(offset, length)
-        return self.elements[tag]
+        return self.raw(tag)
 
     def private_vr(self, group: int, creator: str, low: int) -> str | None:
         """Return the VR of a private element: the file's, or that of pydicom's dictionary."""
@@ -206,7 +296,7 @@ class Header:
         for reserved, name in self.creators:
             if reserved >> 16 == group and name == creator:
                 tag = group << 16 | (reserved & 0xFF) << 8 | low
-                if tag in self.elements or tag in self.located:
+                if tag in self.shared.elements or tag in self.located:
                     return tag
         return None
 
@@ -220,6 +310,83 @@ class Header:
             if reserved == block:
                 return known_private_vr(tag, name) or vr
         return vr
+
+
+class _Watched(Header):
+    """
+    A header that notes what is asked for.
+
+    Attributes
+    ----------
+    seen : set of int or None
+        Tags of the values; None once more than values was asked for.
+    """
+
+    __slots__ = ("_header", "seen")
+
+    def __init__(self, header: Header) -> None:
+        self._header = header
+        self.seen: set[int] | None = set()
+        self.shared = header.shared
+        self.own = header.own
+        self.located = header.located
+
+    def _see(self, tag: int) -> None:
+        if self.seen is not None:
+            self.seen.add(tag)
+
+    @property
+    def elements(self) -> dict[int, bytes]:
+        self.seen = None
+        return self._header.elements
+
+    @property
+    def source(self) -> Source:  # type: ignore[override]
+        self.seen = None
+        return self._header.source
+
+    @property
+    def pixel_offset(self) -> int | None:  # type: ignore[override]
+        self.seen = None
+        return self._header.pixel_offset
+
+    @property
+    def pixel_length(self) -> int:  # type: ignore[override]
+        self.seen = None
+        return self._header.pixel_length
+
+    @property
+    def size(self) -> int | None:  # type: ignore[override]
+        self.seen = None
+        return self._header.size
+
+    def raw(self, tag: int | None) -> bytes | None:
+        if tag is not None:
+            self._see(tag)
+        return super().raw(tag)
+
+    def recall(self, function: Callable[[Header], _T]) -> _T:
+        return function(self)
+
+    def get(self, attribute: str | int) -> Value:
+        tag = TAG_OF.get(attribute) if isinstance(attribute, str) else attribute
+        if tag is not None:
+            self._see(tag)
+        return super().get(attribute)
+
+    def keywords(self) -> Iterator[str]:
+        self.seen = None
+        return self._header.keywords()
+
+    def private(self, group: int, creator: str, low: int) -> bytes | None:
+        tag = self._private_tag(group, creator, low)
+        if tag is not None and tag in self.located:
+            self.seen = None
+        return super().private(group, creator, low)
+
+    def dataset(self) -> Any:
+        self.seen = None
+        return self._header.dataset()
 
 
 class HeaderValues(Mapping[str, "Value"]):
@@ -249,7 +416,7 @@ class HeaderValues(Mapping[str, "Value"]):
 
     def __contains__(self, keyword: object) -> bool:
         tag = TAG_OF.get(keyword) if isinstance(keyword, str) else None
-        raw = self.header.elements.get(tag) if tag is not None else None
+        raw = self.header.raw(tag)
         return raw is not None and not is_blank(self.header.vr(tag or 0) or "UN", raw)
 
     def __iter__(self) -> Iterator[str]:

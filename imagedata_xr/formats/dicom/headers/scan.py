@@ -12,6 +12,7 @@ from imagedata_xr.formats.dicom.headers.header import Header
 from imagedata_xr.formats.dicom.headers.layout import Layouts
 from imagedata_xr.formats.dicom.headers.private import WANTED_PRIVATE
 from imagedata_xr.formats.dicom.headers.recognise import file_meta, is_dicom
+from imagedata_xr.formats.dicom.headers.shared import Shared
 from imagedata_xr.formats.dicom.headers.through_pydicom import read_with_pydicom
 from imagedata_xr.formats.dicom.headers.walk import Found, UnusualError, Window
 from imagedata_xr.progress import track
@@ -30,6 +31,8 @@ _FIRST_READ, _SMALLEST_READ = 16384, 4096
 # Longer headers have long private values in them, over which the walk seeks.
 _LARGEST_READ = 1 << 16
 _MARGIN = 512
+# Files of more kinds than this are not of a few series.
+_MOST_ALIKE = 256
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _IMPLICIT = "1.2.840.10008.1.2"
 _EXPLICIT_ROOT = "1.2.840.10008.1.2."
@@ -40,32 +43,41 @@ _NOT_PLAIN = frozenset(_EXPLICIT_ROOT + tail for tail in ("2", "1.99", "4.95", "
 class _Scan:
     """What the files of one scan have in common."""
 
-    __slots__ = ("guess", "layouts", "pool", "wanted")
+    __slots__ = ("alike", "guess", "layouts", "pool", "wanted")
 
     def __init__(self, pool: dict[Any, Any], private: frozenset[PrivateElement]) -> None:
         self.pool = pool
         self.wanted = private
         self.guess = _FIRST_READ
         self.layouts = Layouts(pool)
+        self.alike: dict[tuple[Any, ...], Shared] = {}
 
     def read(self, source: Source) -> Header | None:
         if type(source) is LocalFile:
             return self._read_local(source)
         data = source.read(0, self.guess)
-        return self._read(source, data, source.read, lambda: source.size)
+        known = self.layouts.read(source, data, None)
+        return known or self._read(source, data, source.read, lambda: source.size)
 
     def _read_local(self, source: LocalFile) -> Header | None:
         try:
             descriptor = os.open(source.path, _FLAGS)
             try:
                 data = os.read(descriptor, self.guess)
+                status = os.fstat(descriptor)
+                stamped, size = source.stamped(status), status.st_size
+                known = self.layouts.read(stamped, data, size)
+                if known is not None:
+                    return known
 
                 def read(start: int, length: int) -> bytes:
                     os.lseek(descriptor, start, os.SEEK_SET)
                     return read_fully(descriptor, length)
 
-                status = os.fstat(descriptor)
-                return self._read(source.stamped(status), data, read, lambda: status.st_size)
+                header = self._read(stamped, data, read, lambda: size)
+                if header is not None:
+                    header.size = size
+                return header
             finally:
                 os.close(descriptor)
         except (OSError, ValueError) as error:
@@ -83,9 +95,6 @@ class _Scan:
         if data[128:132] != b"DICM" and not is_dicom(data, size):
             return None
         start, syntax = file_meta(data)
-        header = self.layouts.read(source, data, start, syntax)
-        if header is not None:
-            return header
         implicit = syntax == _IMPLICIT
         if implicit or (syntax.startswith(_EXPLICIT_ROOT) and syntax not in _NOT_PLAIN):
             found = Found(self.pool, self.wanted)
@@ -116,20 +125,23 @@ class _Scan:
         same = self.pool.setdefault
         vrs = tuple(found.vrs.items())
         others, creators = tuple(found.others), tuple(found.creators)
-        return Header(
-            source=source,
-            elements=found.elements,
-            vrs=same(("vrs", vrs), {tag: VR_OF_CODE[code] for tag, code in vrs}),
-            transfer_syntax=same(syntax, syntax),
-            pixel_tag=found.pixel_tag,
-            pixel_offset=found.offset,
-            pixel_length=found.pixel_length,
-            is_little_endian=little,
-            from_pydicom=from_pydicom,
-            others=same(others, others),
-            creators=same(creators, creators),
-            located=found.located or same("located", {}),
-        )
+        plain = (syntax, found.pixel_tag, little, from_pydicom)
+        key = (*plain, vrs, others, creators, tuple(found.located), tuple(found.elements))
+        shared = self.alike.get(key)
+        own = None if shared is None else shared.difference(found.elements)
+        if shared is None or own is None:
+            facts = (
+                *plain,
+                same(("vrs", vrs), {tag: VR_OF_CODE[code] for tag, code in vrs}),
+                same(others, others),
+                same(creators, creators),
+            )
+            shared, own = Shared(found.elements, facts), {}
+            if len(self.alike) >= _MOST_ALIKE:
+                self.alike.clear()
+            self.alike[key] = shared
+        located = found.located or same("located", {})
+        return Header(source, shared, own, found.offset, found.pixel_length, located=located)
 
 
 def read_header(

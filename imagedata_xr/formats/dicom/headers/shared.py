@@ -1,0 +1,154 @@
+"""What the headers of alike files have in common, and what was worked out from it once for all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imagedata_xr.frames import Value
+
+__all__ = ["DECISIVE", "Memory", "Shared"]
+
+# Specific Character Set and Pixel Representation decide on how other values are read.
+DECISIVE: Final = (0x00080005, 0x00280103)
+# What has more different results than this is not worth remembering.
+_MOST: Final = 256
+
+
+class Shared:
+    """
+    One file's header, which others differ from in few values. Not to be changed.
+
+    Parameters
+    ----------
+    elements : dict of int to bytes
+        Raw values in little endian by tag.
+    facts : tuple
+        The same for all files: Transfer Syntax UID, pixel tag, whether they are in little endian
+        and were read by pydicom, VRs, other tags, and private creators, as `Header` has them.
+
+    Attributes
+    ----------
+    values : dict of int to Value
+        Decoded values, filled when asked for.
+    memory : dict of callable to Memory
+        What functions of headers gave.
+    varying : set of int
+        Tags of which another file has another value.
+    """
+
+    __slots__ = (
+        "creators",
+        "elements",
+        "facts",
+        "from_pydicom",
+        "is_little_endian",
+        "memory",
+        "others",
+        "pixel_tag",
+        "transfer_syntax",
+        "values",
+        "varying",
+        "vrs",
+    )
+
+    def __init__(self, elements: dict[int, bytes], facts: tuple[Any, ...]) -> None:
+        self.elements = elements
+        self.facts = facts
+        self.transfer_syntax: str
+        self.pixel_tag: int | None
+        self.is_little_endian: bool
+        self.from_pydicom: bool
+        self.vrs: Mapping[int, str]
+        self.others: tuple[int, ...]
+        self.creators: tuple[tuple[int, str], ...]
+        (
+            self.transfer_syntax,
+            self.pixel_tag,
+            self.is_little_endian,
+            self.from_pydicom,
+            self.vrs,
+            self.others,
+            self.creators,
+        ) = facts
+        self.values: dict[int, Value] = {}
+        self.memory: dict[Any, Memory] = {}
+        self.varying: set[int] = set()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without what can be worked out again."""
+        return _unpickled, (self.elements, self.facts, self.varying)
+
+    def settles(self, function: Any) -> bool:
+        """Tell whether a function that was asked for has one result for all files."""
+        memory = self.memory[function]
+        return () in memory.results and memory.is_same(self.varying)
+
+    def difference(self, elements: dict[int, bytes]) -> dict[int, bytes] | None:
+        """Return the values that another file has otherwise; None if it has other elements."""
+        mine = self.elements
+        if len(mine) != len(elements):
+            return None
+        try:
+            own = {tag: raw for tag, raw in elements.items() if mine[tag] != raw}
+        except KeyError:
+            return None
+        return None if any(tag in own for tag in DECISIVE) else own
+
+
+def _unpickled(elements: dict[int, bytes], facts: tuple[Any, ...], varying: set[int]) -> Shared:
+    shared = Shared(elements, facts)
+    shared.varying = varying
+    return shared
+
+
+class Memory:
+    """
+    Results of one function of headers, by the values that it looked at.
+
+    A function of nothing but a header's values takes the same way, to the same result, where all
+    values that it looked at are the same.
+    """
+
+    __slots__ = ("results", "tags")
+
+    def __init__(self) -> None:
+        self.tags: tuple[int, ...] | None = ()
+        self.results: dict[tuple[bytes | None, ...], Any] = {}
+
+    def key(self, own: dict[int, bytes]) -> tuple[bytes | None, ...]:
+        """Return what distinguishes a header, by its own values, for this function."""
+        tags = self.tags or ()
+        return () if own.keys().isdisjoint(tags) else tuple(map(own.get, tags))
+
+    def is_same(self, varying: set[int]) -> bool:
+        """Tell whether the function looks at no value that varies."""
+        return self.tags is not None and varying.isdisjoint(self.tags)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more is remembered."""
+        return len(self.results) >= _MOST
+
+    def add(self, own: dict[int, bytes], seen: set[int] | None, result: Any) -> None:
+        """
+        Remember a result.
+
+        Parameters
+        ----------
+        own : dict of int to bytes
+            The header's own values.
+        seen : set of int or None
+            Tags that the function looked at; None if it looked at more than values.
+        result : object
+        """
+        if seen is None:
+            self.tags = None
+            self.results.clear()
+        elif self.tags is not None:
+            if not seen.issubset(self.tags):
+                self.tags = tuple(sorted(seen.union(self.tags)))
+                self.results.clear()
+            self.results[self.key(own)] = result
