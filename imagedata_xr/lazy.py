@@ -10,6 +10,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from imagedata_xr.progress import track
+from imagedata_xr.sources.ahead import ahead
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,7 +22,12 @@ __all__ = ["FrameArray", "FrameReader", "lazily", "unread_refs"]
 
 
 class FrameReader(Protocol):
-    """Reads the pixels of one frame; picklable, holds no open file."""
+    """
+    Reads the pixels of one frame; picklable, holds no open file.
+
+    One that can read some rows alone has ``read_rows(ref, first, out)``, which puts as many as
+    ``out`` has there, from row ``first`` on.
+    """
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -67,20 +73,48 @@ class FrameArray(BackendArray):
     def _read(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
         leading, plane = key[: self.refs.ndim], key[self.refs.ndim :]
         refs = _outer(self.refs, leading)
-        frame = np.empty(self.reader.shape, self.dtype)
-        whole = all(isinstance(part, slice) and part == slice(None) for part in plane)
-        within = frame.shape if whole else _outer(frame, plane).shape
+        whole = all(
+            isinstance(part, slice) and part.indices(size) == (0, size, 1)
+            for part, size in zip(plane, self.reader.shape, strict=True)
+        )
+        empty = np.broadcast_to(np.empty((), self.dtype), self.reader.shape)
+        within = empty.shape if whole else _outer(empty, plane).shape
         result = np.empty((*refs.shape, *within), self.dtype)
         places = list(product(*(range(n) for n in refs.shape)))
-        for place in track(places, "reading", show=self.progress):
-            if refs[place] is None:
+        reader = self.reader
+        read_rows = getattr(reader, "read_rows", None)
+        rows = np.arange(reader.shape[0])[plane[0]]
+        first, last = 0, reader.shape[0]
+        if read_rows is not None and rows.size:
+            first, last = int(rows.min()), int(rows.max()) + 1
+        within_rows = (rows - first, *plane[1:])
+
+        def read(place: tuple[int, ...]) -> None:
+            ref = refs[place]
+            if ref is None:
                 result[place] = 0
             elif whole:
-                self.reader.read(refs[place], result[place])
+                reader.read(ref, result[place])
             else:
-                self.reader.read(refs[place], frame)
-                result[place] = _outer(frame, plane)
+                band = np.empty((last - first, *reader.shape[1:]), reader.dtype)
+                if read_rows is None:
+                    reader.read(ref, band)
+                else:
+                    read_rows(ref, first, band)
+                result[place] = _outer(band, within_rows)
+
+        done = (ahead if _in_parallel(refs) else map)(read, places)
+        for _ in zip(track(places, "reading", show=self.progress), done, strict=True):
+            pass
         return result
+
+
+def _in_parallel(refs: npt.NDArray[Any]) -> bool:
+    """Tell whether threads may help: decoders let only one of them work at a time."""
+    return all(
+        ref is None or (ref.length > 0 and getattr(ref.source, "in_parallel", False))
+        for ref in refs.ravel()
+    )
 
 
 def _outer(array: Any, key: tuple[Any, ...]) -> npt.NDArray[Any]:

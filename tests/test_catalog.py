@@ -45,13 +45,13 @@ def cohort(tmp_path):
 def reads(monkeypatch):
     """The names of the files whose headers are read, in order."""
     seen = []
-    plain = _Scan.read
+    plain = _Scan.fetch
 
     def read(self, source):
         seen.append(source.name)
         return plain(self, source)
 
-    monkeypatch.setattr(_Scan, "read", read)
+    monkeypatch.setattr(_Scan, "fetch", read)
     return seen
 
 

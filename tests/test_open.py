@@ -397,13 +397,14 @@ def test_one_frame_reads_one_file(folder, monkeypatch):
 
     da = opened(folder)
     reads = []
-    original = LocalFile.read
+    for name in ("read", "read_into"):
+        original = getattr(LocalFile, name)
 
-    def read(self, *args, **kwargs):
-        reads.append(self.name)
-        return original(self, *args, **kwargs)
+        def read(self, *args, original=original):
+            reads.append(self.name)
+            return original(self, *args)
 
-    monkeypatch.setattr(LocalFile, "read", read)
+        monkeypatch.setattr(LocalFile, name, read)
     da.isel(time=1, slice=2).load()
     assert len(reads) == 1
 

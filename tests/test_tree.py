@@ -88,8 +88,8 @@ def test_each_header_is_read_once(cohort, monkeypatch):
     from imagedata_xr.formats.dicom.pixels import PixelReader
 
     seen = []
-    plain = _Scan.read
-    monkeypatch.setattr(_Scan, "read", lambda self, one: seen.append(one.name) or plain(self, one))
+    plain = _Scan.fetch
+    monkeypatch.setattr(_Scan, "fetch", lambda self, one: seen.append(one.name) or plain(self, one))
     monkeypatch.setattr(PixelReader, "read", None)
     xr.open_datatree(cohort, engine="dicom")
     assert sorted(seen) == sorted(str(path) for path in cohort.rglob("*") if path.is_file())

@@ -26,6 +26,7 @@ __all__ = ["LocalFile", "MemoryBytes", "RemoteFile", "source_error", "through_fs
 _BINARY = getattr(os, "O_BINARY", 0)
 # One read call returns at most 2 GiB on Linux and macOS.
 _LARGEST_READ = 1 << 30
+_STORES = ("http://", "https://", "s3://", "gs://", "gcs://", "abfs://", "az://")
 _PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
 
 
@@ -70,6 +71,11 @@ class LocalFile:
         return self.path
 
     @property
+    def in_parallel(self) -> bool:
+        """Whether several threads may read such files at once."""
+        return True
+
+    @property
     def size(self) -> int:
         """
         Length in bytes.
@@ -109,6 +115,25 @@ class LocalFile:
         except (OSError, ValueError) as error:
             raise source_error(self.path, error) from error
 
+    def read_into(self, start: int, buffer: memoryview) -> int:
+        """
+        Fill a buffer with the bytes from `start`; return how many there were, fewer at the end.
+
+        Raises
+        ------
+        SourceError
+            The file is gone or cannot be read.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | _BINARY)
+            try:
+                self._check(os.fstat(descriptor))
+                return _fill(descriptor, start, buffer)
+            finally:
+                os.close(descriptor)
+        except (OSError, ValueError) as error:
+            raise source_error(self.path, error) from error
+
     def open(self) -> BinaryIO:
         """
         Return the opened file; the caller closes it.
@@ -136,6 +161,22 @@ class LocalFile:
     def _check(self, status: os.stat_result) -> None:
         if self.stamp not in (None, (status.st_mtime_ns, status.st_size)):
             raise SourceError(f"{self.path}: has changed since it was opened: open it again")
+
+
+def _fill(descriptor: int, start: int, buffer: memoryview) -> int:
+    if not hasattr(os, "preadv"):
+        # Windows.
+        os.lseek(descriptor, start, os.SEEK_SET)
+        data = read_fully(descriptor, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+    done = 0
+    while done < len(buffer):
+        count = os.preadv(descriptor, [buffer[done : done + _LARGEST_READ]], start + done)
+        if not count:
+            break
+        done += count
+    return done
 
 
 def read_fully(descriptor: int, length: int) -> bytes:
@@ -300,6 +341,11 @@ class RemoteFile:
         how = {"block_size": 0} if self.by_http else {}
         opened: BinaryIO = self._call(lambda system, path: system.open(path, "rb", **how))
         return opened
+
+    @property
+    def in_parallel(self) -> bool:
+        """Whether several threads may read such files at once: each has its own connection."""
+        return self.url.startswith(_STORES)
 
     @property
     def by_http(self) -> bool:

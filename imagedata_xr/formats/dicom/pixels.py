@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagedata_xr.errors import MissingDependencyError, PixelError
+from imagedata_xr.sources import LocalFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -116,13 +117,16 @@ class PixelReader:
             The file cannot be read any more.
         """
         plain = not self.rescale or (ref.slope == 1 and ref.intercept == 0)
-        values = self._tile(ref) if ref.tile is not None else _whole(ref)
-        if values.shape != self.shape:
-            raise PixelError(
-                f"{ref.source.name}: the pixels have the shape {values.shape}, the header says "
-                f"{self.shape}"
-            )
-        out[...] = values
+        if self._read_into(ref, out):
+            values = out
+        else:
+            values = self._tile(ref) if ref.tile is not None else _whole(ref)
+            if values.shape != self.shape:
+                raise PixelError(
+                    f"{ref.source.name}: the pixels have the shape {values.shape}, the header says "
+                    f"{self.shape}"
+                )
+            out[...] = values
         real = ref.format.real
         if not plain and not ref.format.colour and not real:
             if ref.slope != 1:
@@ -132,6 +136,63 @@ class PixelReader:
         if ref.padding is not None and self.rescale and self.dtype.kind == "f" and not real:
             first, last = ref.padding
             out[(values >= first) & (values <= last)] = np.nan
+
+    def read_rows(self, ref: PixelRef, first: int, out: npt.NDArray[Any]) -> None:
+        """
+        Put some rows of a frame into `out`, without reading the others where that is possible.
+
+        Parameters
+        ----------
+        ref : PixelRef
+        first : int
+            Number of the first row.
+        out : ndarray, shape (rows, columns) or (rows, columns, 3)
+
+        Raises
+        ------
+        PixelError, MissingDependencyError, SourceError
+            As `read` does.
+        """
+        count, form = len(out), ref.format
+        if not count:
+            return
+        if count == self.shape[0]:
+            self.read(ref, out)
+        elif ref.length and ref.offset is not None and ref.tile is None and form.samples == 1:
+            width = form.columns * form.bits_allocated // 8
+            part = replace(
+                ref,
+                format=_of_rows(form, count),
+                offset=ref.offset + first * width,
+                length=count * width,
+            )
+            replace(self, shape=out.shape).read(part, out)
+        else:
+            frame = np.empty(self.shape, self.dtype)
+            self.read(ref, frame)
+            out[...] = frame[first : first + count]
+
+    def _read_into(self, ref: PixelRef, out: npt.NDArray[Any]) -> bool:
+        """Read pixels that are stored as they are wanted right to their place; False for others."""
+        form, source = ref.format, ref.source
+        if (
+            not isinstance(source, LocalFile)
+            or ref.tile is not None
+            or ref.offset is None
+            or not ref.length
+            or form.samples > 1
+            or out.nbytes != ref.length
+            or out.dtype != stored_dtype(form)
+            or out.shape != (form.rows, form.columns)
+            or not out.flags.c_contiguous
+        ):
+            return False
+        count = source.read_into(ref.offset, out.reshape(-1).view(np.uint8).data)
+        if count < ref.length:
+            raise _cut_off(ref, count)
+        if not form.real:
+            _clean(out, form, out)
+        return True
 
     def _tile(self, ref: PixelRef) -> npt.NDArray[Any]:
         """Cut a slice out of the stored image that holds it beside others."""
@@ -148,6 +209,11 @@ class PixelReader:
                 replace(ref, format=form, offset=ref.offset + row * width, length=length)
             )
         return band[:, column : column + self.shape[1]]
+
+
+@lru_cache(maxsize=64)
+def _of_rows(form: PixelFormat, rows: int) -> PixelFormat:
+    return replace(form, rows=rows)
 
 
 def reader_for(
@@ -192,9 +258,7 @@ def _native(ref: PixelRef) -> npt.NDArray[Any]:
         raise PixelError(f"{ref.source.name}: no native pixels")
     data = ref.source.read(ref.offset, ref.length)
     if len(data) < ref.length:
-        raise PixelError(
-            f"{ref.source.name}: truncated: {len(data)} of {ref.length} bytes of pixel data"
-        )
+        raise _cut_off(ref, len(data))
     dtype = stored_dtype(form)
     values = np.frombuffer(data, dtype.newbyteorder("<"))
     if form.samples > 1:
@@ -206,25 +270,38 @@ def _native(ref: PixelRef) -> npt.NDArray[Any]:
     return _clean(values, form)
 
 
+def _cut_off(ref: PixelRef, count: int) -> PixelError:
+    return PixelError(f"{ref.source.name}: truncated: {count} of {ref.length} bytes of pixel data")
+
+
 def _interleaved(values: npt.NDArray[Any], form: PixelFormat) -> npt.NDArray[Any]:
     if form.planar:
         return values.reshape(form.samples, form.rows, form.columns).transpose(1, 2, 0)
     return values.reshape(form.rows, form.columns, form.samples)
 
 
-def _clean(values: npt.NDArray[Any], form: PixelFormat) -> npt.NDArray[Any]:
-    """Keep the bits stored, with their sign: the others may hold overlays or garbage."""
+def _clean(
+    values: npt.NDArray[Any], form: PixelFormat, out: npt.NDArray[Any] | None = None
+) -> npt.NDArray[Any]:
+    """
+    Keep the bits stored, with their sign: the others may hold overlays or garbage.
+
+    Parameters
+    ----------
+    values : ndarray
+    form : PixelFormat
+    out : ndarray, optional
+        Where to put the result, if anything has to be changed.
+    """
     above = form.bits_allocated - 1 - form.high_bit
     below = form.high_bit + 1 - form.bits_stored
     if above == 0 and below == 0:
         return values
     if below == 0 and values.dtype.kind == "u":
         mask = values.dtype.type((1 << form.bits_stored) - 1)
-        return np.asarray(np.bitwise_and(values, mask))
-    native = values.astype(values.dtype.newbyteorder("="))
-    np.left_shift(native, above, out=native)
-    np.right_shift(native, above + below, out=native)
-    return native
+        return np.asarray(np.bitwise_and(values, mask, out=out))
+    native = np.left_shift(values, above, out=out, dtype=values.dtype.newbyteorder("="))
+    return np.asarray(np.right_shift(native, above + below, out=native))
 
 
 def _decoded(ref: PixelRef) -> npt.NDArray[Any]:

@@ -21,7 +21,7 @@ from imagedata_xr.formats.dicom.coordinates import earliest, per_frame
 from imagedata_xr.formats.dicom.headerstore import source_attrs
 from imagedata_xr.formats.dicom.pixels import reader_for
 from imagedata_xr.formats.dicom.scan import scan, without_duplicates
-from imagedata_xr.frames import evaluate
+from imagedata_xr.frames import attribute, evaluate
 from imagedata_xr.index import AxisIndex
 from imagedata_xr.lazy import FrameArray, lazily
 from imagedata_xr.sorting import (
@@ -154,7 +154,8 @@ def _check_rescale(flat: Sequence[Frame]) -> None:
         ("RescaleSlope", "RescaleIntercept", 1),
         ("RescaleIntercept", "RescaleSlope", 0),
     ):
-        bare = [frame for frame in flat if frame.values.get(keyword) is None]
+        found = zip(flat, attribute(keyword, flat), strict=True)
+        bare = [frame for frame, value in found if value is None]
         if not bare:
             continue
         name = bare[0].ref.source.name
@@ -163,7 +164,7 @@ def _check_rescale(flat: Sequence[Frame]) -> None:
                 f"{name}: has no {keyword}, but other images of the series have "
                 "(rescale=False opens the stored values)"
             )
-        if any(frame.values.get(other) is not None for frame in flat):
+        if any(value is not None for value in attribute(other, flat)):
             warnings.warn(
                 f"{name}: has {other}, but no {keyword}: {taken} is taken (rescale=False opens the "
                 "stored values)",

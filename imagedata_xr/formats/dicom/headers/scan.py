@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imagedata_xr.errors import ImagedataError
@@ -17,7 +18,8 @@ from imagedata_xr.formats.dicom.headers.through_pydicom import read_with_pydicom
 from imagedata_xr.formats.dicom.headers.walk import Found, UnusualError, Window
 from imagedata_xr.progress import track
 from imagedata_xr.sources import LocalFile
-from imagedata_xr.sources.files import read_fully, source_error
+from imagedata_xr.sources.ahead import ahead
+from imagedata_xr.sources.files import source_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,6 +42,28 @@ _EXPLICIT_ROOT = "1.2.840.10008.1.2."
 _NOT_PLAIN = frozenset(_EXPLICIT_ROOT + tail for tail in ("2", "1.99", "4.95", "4.205"))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Start:
+    """The first bytes of a file, and its length where that came with them."""
+
+    source: Source
+    data: bytes
+    size: int | None
+
+
+def _start_of(source: LocalFile, length: int) -> _Start:
+    try:
+        descriptor = os.open(source.path, _FLAGS)
+        try:
+            data = os.read(descriptor, length)
+            status = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:
+        raise source_error(source.path, error) from error
+    return _Start(source.stamped(status), data, status.st_size)
+
+
 class _Scan:
     """What the files of one scan have in common."""
 
@@ -53,43 +77,35 @@ class _Scan:
         self.alike: dict[tuple[Any, ...], Shared] = {}
 
     def read(self, source: Source) -> Header | None:
+        return self.take(self.fetch(source))
+
+    def fetch(self, source: Source) -> _Start:
+        """Read the first bytes of a file; may be called by several threads at once."""
         if type(source) is LocalFile:
-            return self._read_local(source)
-        data = source.read(0, self.guess)
-        known = self.layouts.read(source, data, None)
-        return known or self._read(source, data, source.read, lambda: source.size)
+            return _start_of(source, self.guess)
+        return _Start(source, source.read(0, self.guess), None)
 
-    def _read_local(self, source: LocalFile) -> Header | None:
+    def try_fetch(self, source: Source) -> _Start | ImagedataError:
+        """Read the first bytes of a file, or return what is wrong with it."""
         try:
-            descriptor = os.open(source.path, _FLAGS)
-            try:
-                data = os.read(descriptor, self.guess)
-                status = os.fstat(descriptor)
-                stamped, size = source.stamped(status), status.st_size
-                known = self.layouts.read(stamped, data, size)
-                if known is not None:
-                    return known
+            return self.fetch(source)
+        except ImagedataError as error:
+            return error
 
-                def read(start: int, length: int) -> bytes:
-                    os.lseek(descriptor, start, os.SEEK_SET)
-                    return read_fully(descriptor, length)
-
-                header = self._read(stamped, data, read, lambda: size)
-                if header is not None:
-                    header.size = size
-                return header
-            finally:
-                os.close(descriptor)
-        except (OSError, ValueError) as error:
-            if isinstance(error, ImagedataError):
-                raise
-            raise source_error(source.path, error) from error
+    def take(self, start: _Start) -> Header | None:
+        """Return the header of a file whose first bytes were read; to be called in turn."""
+        source, data, size = start.source, start.data, start.size
+        header = self.layouts.read(source, data, size)
+        if header is None:
+            header = self._read(source, data, lambda: source.size if size is None else size)
+            if header is not None:
+                header.size = size
+        return header
 
     def _read(
         self,
         source: Source,
         data: bytes,
-        read: Callable[[int, int], bytes],
         size: Callable[[], int],
     ) -> Header | None:
         if data[128:132] != b"DICM" and not is_dicom(data, size):
@@ -98,7 +114,7 @@ class _Scan:
         implicit = syntax == _IMPLICIT
         if implicit or (syntax.startswith(_EXPLICIT_ROOT) and syntax not in _NOT_PLAIN):
             found = Found(self.pool, self.wanted)
-            window = Window(source.name, read, size, data)
+            window = Window(source.name, source.read, size, data)
             try:
                 (walk_implicit if implicit else walk_explicit)(window, start, found)
             except UnusualError:
@@ -207,9 +223,14 @@ def read_headers(
     """
     scan = _Scan({}, private)
     headers = []
-    for source in track(sources, "Reading headers", show=progress):
+    together = all(getattr(one, "in_parallel", False) for one in sources)
+    starts = (ahead if together else map)(scan.try_fetch, sources)
+    tracked = track(sources, "Reading headers", show=progress)
+    for source, start in zip(tracked, starts, strict=True):
         try:
-            header = scan.read(source)
+            if isinstance(start, ImagedataError):
+                raise start
+            header = scan.take(start)
         except ImagedataError as error:
             if on_error is None:
                 raise
