@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -189,6 +190,44 @@ def test_a_killed_run_is_taken_up_again(tmp_path):
     assert all(called[number] == 1 for number in kept)
     assert len(list(out.glob("*/double.nii.gz"))) == len(numbers)
     assert not list(out.glob("*/.*.part"))
+
+
+def removing(image, folder):
+    """Lose the folder of series 2 between opening and reading."""
+    if image.attrs["SeriesNumber"] == 2:
+        shutil.rmtree(Path(folder) / "2")
+    return {"mean": image.mean()}, image * 2.0
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_a_source_that_vanishes(cohort, tmp_path, client, chunks):
+    """Files that are gone in the middle make a row that names one; the others are done, in whole."""
+    out = tmp_path / "out"
+    function = partial(removing, folder=str(cohort))
+    table = imagedata_xr.map_series(function, cohort, cluster=client, output=out, chunks=chunks)
+    rows = table.set_index("number")
+    assert list(rows["status"].sort_index()) == ["done", "failed", "failed", "done"]
+    assert str(cohort / "2") in rows.loc[2, "error"]
+    assert rows.loc[2, "error"].startswith("SourceNotFoundError")
+    assert rows.loc[2, "tries"] == 2
+    assert rows.loc[2, "outputs"] == ()
+    images = sorted(path.name for path in out.rglob("*.*") if ".imagedata_xr" not in path.parts)
+    assert images.count("image.nii.gz") == 2
+    assert not [name for name in images if name.endswith(".part")]
+
+
+def unevenly(image):
+    """Return a value."""
+    return {"slices": image.sizes["slice"]}
+
+
+def test_problems_of_series_that_open(tmp_path, client):
+    """What opening warns of stands in the table: a series with a gap is done, and says so."""
+    paths = write_series(Phantom(shape=(5, 4, 4)), tmp_path / "gap")
+    drop_file(paths[2])
+    table = imagedata_xr.map_series(unevenly, tmp_path / "gap", cluster=client)
+    assert list(table["status"]) == ["done"]
+    assert any("uneven" in text for text in table["problems"].iloc[0])
 
 
 def test_tables_and_lists(cohort, client):

@@ -112,7 +112,8 @@ def map_series(  # noqa: PLR0913 - each option is one thing a user may say
     Returns
     -------
     pandas.DataFrame
-        One row a series (or stack): what it is, ``status`` (``"done"``, ``"failed"``, or
+        One row a series (or stack): what it is, ``problems`` that opening warns of as in
+        `imagedata_xr.catalog`, ``status`` (``"done"``, ``"failed"``, or
         ``"kept"`` from an earlier run), ``error``, ``tries``, ``seconds``, ``outputs``, and a column
         for each value.
 

@@ -38,6 +38,7 @@ SHOWN: Final = (
     schema.SERIES,
     "stack",
     "path",
+    "problems",
 )
 _TEMPLATE: Final = "{SeriesNumber}_{SeriesDescription}"
 _NAMES: Final = {
@@ -90,6 +91,7 @@ def _bare(place: str) -> dict[str, Any]:
     return {
         **dict.fromkeys(SHOWN),
         "path": place,
+        "problems": (),
         "values": {"SeriesDescription": Path(place).name.split(".")[0]},
         "files": known,
         "arguments": {},
@@ -112,6 +114,7 @@ def _of_table(table: pd.DataFrame, *, phi: bool) -> Iterator[dict[str, Any]]:
             "PatientID": _known(row.get("PatientID")) if phi else None,
             "stack": row["arguments"].get("stack"),
             "path": row["path"],
+            "problems": tuple(row["problems"]),
             "values": values,
             "files": marks(list(find_sources(row["path"]))) if is_whole else {},
             "arguments": dict(row["arguments"]),
@@ -135,6 +138,7 @@ def _of_rows(source: Any, *, phi: bool, progress: bool | None) -> Iterator[dict[
             **{name: values.get(_NAMES.get(name, name)) for name in SHOWN},
             "stack": row.stack,
             "path": place,
+            "problems": row.problems,
             "values": values,
             "files": row.files,
             "arguments": {} if row.stack is None else {"stack": row.stack},

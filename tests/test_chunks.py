@@ -1,0 +1,96 @@
+"""Chunks fit the frames, graphs grow with their number and no faster, and hold no pixels."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from imagedata_xr.errors import SourceError
+from imagedata_xr.testing import Phantom, write_series
+
+pytest.importorskip("dask")
+distributed = pytest.importorskip("distributed")
+
+ROWS = COLUMNS = 32
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six times of four slices."""
+    write_series(Phantom(axes={"time": list(range(6))}, shape=(4, ROWS, COLUMNS)), tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("chunks", "time", "slices"),
+    [
+        ({}, (1,) * 6, (1,) * 4),
+        ({"slice": 1}, (1,) * 6, (1,) * 4),
+        ({"time": -1, "slice": 1}, (6,), (1,) * 4),
+        ({"time": 3}, (3, 3), (1,) * 4),
+        ("auto", (6,), (4,)),
+        (-1, (6,), (4,)),
+    ],
+)
+def test_a_chunk_is_whole_frames(folder, chunks, time, slices):
+    """``{}`` is a frame a chunk, also along what is not named; ``"auto"`` joins small frames."""
+    image = xr.open_dataarray(folder, engine="dicom", chunks=chunks)
+    assert image.chunks == (time, slices, (ROWS,), (COLUMNS,))
+    np.testing.assert_array_equal(image, xr.open_dataarray(folder, engine="dicom"))
+
+
+def measured(folder, times):
+    """Return tasks and bytes of a series as Dask arrays."""
+    phantom = Phantom(axes={"time": list(range(times))}, shape=(10, ROWS, COLUMNS))
+    write_series(phantom, folder)
+    image = xr.open_dataarray(folder, engine="dicom", chunks={})
+    graph = image.data.__dask_graph__()
+    return len(graph), len(pickle.dumps(graph)), image.nbytes
+
+
+def test_graphs_are_linear_and_small(tmp_path):
+    """One task a frame; file names and offsets travel, some hundred bytes a frame, and no pixels."""
+    few, bytes_few, _ = measured(tmp_path / "few", 10)
+    many, bytes_many, pixels = measured(tmp_path / "many", 30)
+    assert (few, many) == (101, 301)
+    assert (bytes_many - bytes_few) / 200 < 300
+    assert bytes_many < pixels / 5
+
+
+def kill_once(block, mark, caller):
+    """Kill the worker that computes the first block."""
+    if os.getpid() != caller and not Path(mark).exists():
+        Path(mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return block * 2
+
+
+def test_arrays_survive_a_killed_worker(folder, tmp_path_factory):
+    """kill -9 of a worker in the middle of a computation changes no voxel of the result."""
+    mark = tmp_path_factory.mktemp("mark") / "killed"
+    image = xr.open_dataarray(folder, engine="dicom", chunks={})
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        distributed.Client(cluster),
+    ):
+        doubled = image.copy(data=image.data.map_blocks(kill_once, mark, os.getpid()))
+        found = doubled.compute()
+    assert mark.exists()
+    np.testing.assert_array_equal(found, xr.open_dataarray(folder, engine="dicom") * 2)
+
+
+def test_arrays_whose_files_vanish(folder):
+    """Files that are gone when chunks are read are an error that names one, never zeros."""
+    image = xr.open_dataarray(folder, engine="dicom", chunks={})
+    for path in folder.iterdir():
+        path.unlink()
+    with pytest.raises(SourceError, match=str(folder)):
+        image.mean().compute()
