@@ -182,3 +182,64 @@ def test_suv_of_pet(chromium, tmp_path):
         eventually(lambda: shown.window[1] == pytest.approx(5 * float(image[1, 2, 3]) / expected))
     del image.attrs["units"]
     assert not any("SUV" in one["name"] for one in view(image).series[0].about["presets"])
+
+
+def test_speed_of_cine(chromium):
+    """Heart beats run as fast as they were taken, slow series at ten a second, or as chosen."""
+    beat = dynamic().assign_coords(time=("time", [0.0, 0.05, 0.1], {"units": "s"}))
+    with opened(chromium, view([beat, dynamic() + 1])) as screen:
+        assert screen.js("v => v.panes.map(p => v.rate(p))") == [pytest.approx(20), 10]
+        screen.page.get_by_title("Pictures a second").select_option("30/s")
+        assert screen.js("v => v.panes.map(p => v.rate(p))") == [30, 30]
+
+
+def test_pages_and_long_steps(chromium):
+    """Pages turn with control and the arrows, Home and End; shift and page keys leap 10 slices."""
+    tall = axial(shape=(30, 8, 10))
+    shown = view([tall, tall + 1, tall + 2], per_page=1)
+    with opened(chromium, shown) as screen:
+        pages = []
+        for key in ("Control+ArrowRight", "Control+End", "Control+ArrowLeft", "Control+Home"):
+            screen.press(key)
+            pages.append(screen.js("v => [v.state.page, v.visible()[0].number]"))
+        assert pages == [[1, 1], [2, 2], [1, 1], [0, 0]]
+        slices = []
+        for key in ("Home", "Shift+PageDown", "Shift+PageDown", "Shift+PageUp"):
+            screen.press(key)
+            slices.append(screen.js("v => v.panes[0].index"))
+        assert slices == [0, 10, 20, 10]
+    with opened(chromium, view(tall)) as screen:
+        screen.press("Home", "PageDown")
+        assert screen.js("v => v.panes[0].index") == 10
+
+
+def test_help_full_screen_and_bars(chromium):
+    """The help opens and closes with ?, F fills the screen, k shows the colour bar in units."""
+    image = axial().assign_attrs(units="HU")
+    with opened(chromium, view(image, window=(40, 400))) as screen:
+        screen.press("?")
+        aid = screen.page.locator(".help")
+        for words in ("full screen", "cine on, off", "copy the selected outline", "polygon"):
+            aid.get_by_text(words, exact=True).wait_for()
+        screen.press("Escape")
+        aid.wait_for(state="hidden")
+        screen.press("k")
+        screen.page.locator(".bartext").get_by_text("240 HU").wait_for()
+        screen.press("F")
+        screen.until("() => document.fullscreenElement !== null")
+        box = screen.root.bounding_box()
+        screen.press("F")
+        screen.until("() => document.fullscreenElement === null")
+        assert box["x"] == box["y"] == 0
+        screen.press("m")
+        assert screen.js("v => v.state.crosshair") is True
+
+
+def test_rulers_are_deleted(chromium):
+    """Delete takes the last ruler, where no outline is selected."""
+    with opened(chromium, view(axial())) as screen:
+        screen.press("l")
+        screen.drag((0, 0), (20, 0))
+        screen.drag((0, 10), (20, 10))
+        screen.press("Delete")
+        assert screen.js("v => v.panes[0].marks.map(m => Math.round(m.points[0][1]))") == [0]

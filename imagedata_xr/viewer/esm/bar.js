@@ -4,6 +4,8 @@ import { element } from "./pane.js"
 import { placeText } from "./places.js"
 import { DRAWING, TOOLS } from "./tools.js"
 
+const SPEEDS = [0, 2, 5, 10, 15, 20, 30] // 0: as they were taken
+
 function button(parent, text, title, action) {
   const made = element("button", "", parent, text)
   made.type = "button"
@@ -138,6 +140,10 @@ export class Bar {
     })
     this.cine = about.dims.length || about.shape[axis] > 1
       ? button(this.sliders, "Cine", "Cine (space)", () => viewer.cine(pane)) : null
+    if (this.cine) {
+      const speed = choice(this.sliders, "Pictures a second", SPEEDS.map((k) => (k ? `${k}/s` : "auto")), (k) => viewer.setSpeed(pane, SPEEDS[k]))
+      speed.selectedIndex = Math.max(0, SPEEDS.indexOf(viewer.speed ?? 0))
+    }
     this.fillPresets(about)
     this.update()
   }

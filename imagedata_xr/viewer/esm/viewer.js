@@ -12,7 +12,8 @@ import { Store } from "./store.js"
 import { STYLE } from "./style.js"
 import { DRAWING, connect } from "./tools.js"
 
-const FRAMES_A_SECOND = 10
+// Pictures that were taken this fast, s, run as fast as they were taken.
+const REAL_TIME = [0.01, 0.35]
 
 class Viewer {
   constructor(model, view, root) {
@@ -190,15 +191,37 @@ class Viewer {
       clearInterval(this.playing)
       this.playing = null
     } else {
+      const d = Math.min(this.state.dimension, pane.about.dims.length - 1)
+      const size = d < 0 ? pane.about.shape[pane.axis] : pane.about.dims[d].labels.length
       const next = () => {
-        if (pane.about.dims.length) return this.step(pane, 1, true)
-        const size = pane.about.shape[pane.axis]
-        this.prefetch(pane, 1)
-        return this.state.move(pane.series, pane.axis, (pane.index + 1) % size)
+        const index = d < 0 ? (pane.index + 1) % size : pane.index
+        const frame = pane.frame.map((k, n) => (n === d ? (k + 1) % size : k))
+        // Pictures that come late make a film slower, not black.
+        const place = [pane.series, pane.axis, index, frame]
+        if (!this.store.get(...place)) this.store.want([place])
+        else if (d < 0) {
+          this.state.move(pane.series, pane.axis, index)
+          this.prefetch(pane, 1)
+        } else this.step(pane, 1, true)
       }
-      this.playing = setInterval(next, 1000 / (this.model.fps || FRAMES_A_SECOND))
+      this.playing = setInterval(next, 1000 / this.rate(pane))
     }
     this.bar.update()
+  }
+
+  // Pictures a second.
+  rate(pane) {
+    if (this.speed) return this.speed
+    const dim = pane.about.dims[Math.min(this.state.dimension, pane.about.dims.length - 1)]
+    const step = dim?.unit === "s" ? (dim.places.at(-1) - dim.places[0]) / (dim.places.length - 1) : 0
+    return step > REAL_TIME[0] && step < REAL_TIME[1] ? 1 / step : this.model.fps
+  }
+
+  setSpeed(pane, speed) {
+    this.speed = speed
+    if (!this.playing) return
+    this.cine(pane)
+    this.cine(pane)
   }
 
   palette({ cmap, invert }) {
