@@ -10,8 +10,8 @@ from roi_images import image as oblique_image
 from imagedata_xr import errors
 from imagedata_xr.geometry import grid_from_affine
 from imagedata_xr.index import position_coords
-from imagedata_xr.roi import Roi, ellipse, mask
-from imagedata_xr.viewer import hv_image, polygons, rois_of
+from imagedata_xr.roi import Roi, ellipse, mask, rectangle
+from imagedata_xr.viewer import hv_image, polygons, rois_of, view
 from imagedata_xr.viewer.planes import scene
 from imagedata_xr.viewer.slices import ByteCache, SliceSource, wire
 
@@ -192,3 +192,20 @@ def test_no_picture():
         hv_image(xr.DataArray(np.zeros(3), dims="time"))
     with pytest.raises(errors.OptionError, match="is none of slice, row, column"):
         hv_image(axial(), plane="z")
+
+
+def test_curve_follows_the_regions():
+    """The curve of the viewer is plain HoloViews, in seconds, of the regions of the moment."""
+    image = dynamic()
+    shown = view(image)
+    curve = shown.curve()
+    assert list(curve[()].keys()) == ["no region"]
+    outline = rectangle(image.isel(time=0), slice=39.0, row=(-19.0, -13.0), column=(-8.5, -6.5))
+    shown.rois = [Roi(name="aorta", contours=(outline,))]
+    line = curve[()]["aorta"]
+    inside = (image.row > -19) & (image.row < -13) & (image.column > -8.5) & (image.column < -6.5)
+    expected = image.sel(slice=39.0).where(inside).mean(["row", "column"])
+    np.testing.assert_allclose(line.dimension_values(0), image.time)
+    np.testing.assert_allclose(line.dimension_values(1), expected)
+    with pytest.raises(errors.OptionError, match="none of time"):
+        shown.curve("te")

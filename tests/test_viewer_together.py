@@ -243,3 +243,43 @@ def test_rulers_are_deleted(chromium):
         screen.drag((0, 10), (20, 10))
         screen.press("Delete")
         assert screen.js("v => v.panes[0].marks.map(m => Math.round(m.points[0][1]))") == [0]
+
+
+def test_map_with_opacity_and_threshold(chromium):
+    """A parametric map shines through as much as is chosen, and only from a chosen value on."""
+    image = axial() * 0
+    upper = (image + np.linspace(0, 100, 50, dtype="f4")).where(image.row < 30).rename("ktrans")
+    shown = view(image, overlay=upper, overlay_cmap="gray", window=(0, 10))
+    with opened(chromium, shown) as screen:
+        bar = screen.page.locator(".bars")
+        screen.js("v => v.state.set('smooth', false)")
+
+        def slide(title, value):
+            slider = bar.get_by_title(title)
+            script = "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')) }"
+            slider.evaluate(script, value)
+            screen.press("h")
+
+        slide("Opacity of the overlay", 100)
+        dark, bright = screen.colour(0, 0)[0], screen.colour(35, 0)[0]
+        assert bright > 220 > 60 > dark > 20
+        assert screen.colour(35, 50) == (128, 128, 128)
+        slide("Lowest value of the overlay that is shown", 50)
+        assert screen.colour(0, 0) == (128, 128, 128)
+        slide("Opacity of the overlay", 0)
+        assert screen.colour(35, 0) == (128, 128, 128)
+
+
+def test_regions_in_another_plane(chromium):
+    """What is drawn in a coronal cut are the voxels of that row, and the table has them."""
+    image = axial()
+    shown = view(image, planes="orthogonal")
+    with opened(chromium, shown) as screen:
+        row = screen.js("v => v.panes[1].index")
+        screen.press("b")
+        screen.drag((4.5, 34.4), (14.5, 43.6), pane=1)
+        eventually(lambda: shown.stage.table)
+        expected = np.zeros(image.shape, dtype=bool)
+        expected[2:5, row, 15:25] = True
+        np.testing.assert_array_equal(shown.mask, expected)
+        assert shown.table()["mean"][0] == pytest.approx(image.values[expected].mean())

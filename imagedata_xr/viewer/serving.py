@@ -20,6 +20,8 @@ HOST = "127.0.0.1"
 # A closed tab ends the session after this time, ms, so that a waiting script goes on; a page that
 # is loaded anew is back sooner.
 CHECK_MS, LIFETIME_MS = 500, 4000
+# The page has the answer to its last message before the server ends.
+ANSWER_S = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,7 @@ def serve(view: Viewer, *, port: int = 0, browser: bool = True, blocking: bool =
     token = secrets.token_urlsafe(24)
     closed = threading.Event()
     view.stage.blocking = blocking
-    view.on_done(closed.set)
+    view.on_done(lambda: threading.Timer(ANSWER_S, closed.set).start())
     sessions: set[str] = set()
 
     def page() -> Any:

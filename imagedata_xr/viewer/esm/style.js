@@ -50,5 +50,6 @@ export const STYLE = `
 .imxr .help div { display:flex; gap:8px; break-inside:avoid }
 .imxr .help section { margin-bottom:12px; break-inside:avoid }
 .imxr .help kbd { flex:0 0 112px; font:12px ui-monospace, "DejaVu Sans Mono", monospace; color:#ffd75e }
+.imxr .end { position:absolute; inset:0; z-index:40; display:flex; align-items:center; justify-content:center; background:#0d1117e6; font-size:18px }
 .imxr [hidden] { display:none !important }
 `

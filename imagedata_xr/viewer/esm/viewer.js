@@ -321,7 +321,7 @@ class Viewer {
   done() {
     if (!this.model.blocking) return
     this.model.send_msg({ done: true })
-    element("div", "notice", this.root, "Done: the regions are with Python. This page can be closed.")
+    element("div", "end", this.root, "Done: the regions are with Python. This page can be closed.")
   }
 
   buildHelp(root) {
