@@ -262,7 +262,8 @@ def test_map_with_opacity_and_threshold(chromium):
 
         slide("Opacity of the overlay", 100)
         dark, bright = screen.colour(0, 0)[0], screen.colour(35, 0)[0]
-        assert bright > 220 > 60 > dark > 20
+        assert bright > 220
+        assert 20 < dark < 60
         assert screen.colour(35, 50) == (128, 128, 128)
         slide("Lowest value of the overlay that is shown", 50)
         assert screen.colour(0, 0) == (128, 128, 128)
@@ -283,3 +284,13 @@ def test_regions_in_another_plane(chromium):
         expected[2:5, row, 15:25] = True
         np.testing.assert_array_equal(shown.mask, expected)
         assert shown.table()["mean"][0] == pytest.approx(image.values[expected].mean())
+
+
+def test_series_of_other_patients_are_not_linked():
+    """One frame of reference, or one patient without any, is one space; nobody else shares it."""
+    one, other = axial().assign_attrs(PatientID="a"), axial().assign_attrs(PatientID="b")
+    framed = axial().assign_attrs(PatientID="a", FrameOfReferenceUID="1.2.3")
+    bare = axial().drop_vars(["slice", "row", "column"])
+    images = [one, other, one + 1, framed, framed.assign_attrs(PatientID=""), bare]
+    found = [shown.about["space"] for shown in view(images, per_page=9).series]
+    assert found == ["0", "1", "0", "3", "3", ""]

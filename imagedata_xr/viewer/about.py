@@ -10,13 +10,15 @@ from imagedata_xr import schema
 from imagedata_xr.display import windows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import xarray as xr
     from numpy.typing import NDArray
 
     from imagedata_xr.viewer.overlays import Overlay
     from imagedata_xr.viewer.planes import Lines, Plane, Scene
 
-__all__ = ["describe"]
+__all__ = ["describe", "spaces"]
 
 # Units of DICOM (and of the coordinates) -> on the screen.
 WRITTEN: Final = {"BQML": "Bq/ml", "s/mm2": "s/mm²", "mm2/s": "mm²/s", "GML": "g/ml"}
@@ -64,7 +66,7 @@ def describe(
         "positions": [p.tolist() for p in scene.positions],
         "directions": None if scene.directions is None else scene.directions.tolist(),
         "thickness": [_thickness(scene, k) for k in range(3)],
-        "space": _space(scene),
+        "space": "",
         "unit": scene.unit,
         "units": _unit(image),
         "dims": [_dimension(scene, name) for name in scene.dims],
@@ -75,6 +77,22 @@ def describe(
         "presets": [{"name": n, "low": float(lo), "high": float(hi)} for n, lo, hi in named[:9]],
         "overlay": None if overlay is None else _overlay(overlay),
     }
+
+
+def spaces(scenes: Iterable[Scene]) -> list[str]:
+    """
+    Return a number for each patient space that positions are in; empty without geometry.
+
+    Images without a Frame of Reference UID share one where they are of one patient. Numbers, so
+    that a page says neither.
+    """
+    keys: list[tuple[str, str] | None] = []
+    for scene in scenes:
+        attrs = scene.image.attrs
+        frame = str(attrs.get("FrameOfReferenceUID", ""))
+        own = ("", frame) if frame else ("patient", str(attrs.get("PatientID", "")))
+        keys.append(None if scene.directions is None else own)
+    return ["" if key is None else str(keys.index(key)) for key in keys]
 
 
 def _unit(array: xr.DataArray) -> str:
@@ -115,13 +133,6 @@ def _title(scene: Scene, *, phi: bool) -> list[str]:
     elif not phi:
         first = ""
     return [line for line in (first, str(attrs.get("Modality", ""))) if line.strip()]
-
-
-def _space(scene: Scene) -> str:
-    """Return which patient space the positions are in; empty without geometry."""
-    if scene.directions is None:
-        return ""
-    return str(scene.image.attrs.get("FrameOfReferenceUID", "patient"))
 
 
 def _thickness(scene: Scene, axis: int) -> float:

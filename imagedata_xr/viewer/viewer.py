@@ -14,6 +14,7 @@ from imagedata_xr.display.windows import window_of
 from imagedata_xr.errors import ImagedataError, OptionError
 from imagedata_xr.roi import Roi, from_file, mask, to_file
 from imagedata_xr.viewer import measures
+from imagedata_xr.viewer.about import spaces
 from imagedata_xr.viewer.component import Stage
 from imagedata_xr.viewer.loading import holoviews, panel
 from imagedata_xr.viewer.palettes import palette, palettes
@@ -112,6 +113,8 @@ class Viewer(PanelViewer):  # type: ignore[misc, unused-ignore]
             )
             for image, over in zip(several, overlays, strict=True)
         ]
+        for one, space in zip(self._series, spaces(one.scene for one in self._series), strict=True):
+            one.about["space"] = space
         self._height = height
         self._unplaced: list[Roi] = []
         self._known: dict[str, Roi] = {}
