@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import param
@@ -17,6 +16,7 @@ from imagedata_xr.viewer import measures
 from imagedata_xr.viewer.about import spaces
 from imagedata_xr.viewer.component import Stage
 from imagedata_xr.viewer.loading import holoviews, panel
+from imagedata_xr.viewer.packing import archived
 from imagedata_xr.viewer.palettes import palette, palettes
 from imagedata_xr.viewer.records import to_records, to_rois
 from imagedata_xr.viewer.series import open_series
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Viewer"]
 
 ORTHOGONAL = "orthogonal"
-MAX_SAVED = 1 << 29
 
 
 class Viewer(PanelViewer):  # type: ignore[misc, unused-ignore]
@@ -269,7 +268,7 @@ class Viewer(PanelViewer):  # type: ignore[misc, unused-ignore]
 
         stage = self._stage
         if offline:
-            archive, contents = self.packed()
+            archive, contents = archived(self._series, self._state["panes"])
             state = {name: getattr(stage, name) for name in stage.param if name in self._kept}
             self._state["index"] = state["index"]
             stage = Stage(
@@ -440,53 +439,9 @@ class Viewer(PanelViewer):  # type: ignore[misc, unused-ignore]
             ],
         }
 
-    def packed(self) -> tuple[bytes, list[dict[str, Any]]]:
-        """
-        Return every picture that the panes can reach, deflated, and where each one is.
-
-        Raises
-        ------
-        OptionError
-            They are too many for one page.
-        """
-        pack = zlib.compressobj(6)
-        parts: list[bytes] = []
-        contents: list[dict[str, Any]] = []
-        total = 0
-        for one in self._state["panes"]:
-            series, axis = one["series"], one["axis"]
-            shown = self._series[series]
-            sizes = [shown.scene.image.sizes[name] for name in shown.scene.dims]
-            for index in range(shown.scene.shape[axis]):
-                for frame in _places(sizes):
-                    entry: dict[str, Any] = {
-                        "key": ":".join(str(k) for k in (series, axis, index, *frame))
-                    }
-                    for name, picture in shown.picture(frame, axis, index).items():
-                        stop = total + picture.nbytes
-                        entry[name] = {"start": total, "stop": stop, "shape": list(picture.shape)}
-                        parts.append(pack.compress(picture.tobytes()))
-                        # Typed arrays of the browser begin at multiples of their size.
-                        total = stop + -stop % 8
-                        parts.append(pack.compress(bytes(total - stop)))
-                    contents.append(entry)
-                    if total > MAX_SAVED:
-                        raise OptionError(
-                            f"the pictures exceed {MAX_SAVED >> 20} MiB, too much for one page: "
-                            "save a part, e.g. image.isel(time=slice(0, 10))"
-                        )
-        parts.append(pack.flush())
-        return b"".join(parts), contents
-
 
 def _limits(window: Window) -> tuple[float, float]:
     return window.low, window.high
-
-
-def _places(sizes: Sequence[int]) -> Iterable[tuple[int, ...]]:
-    import numpy as np
-
-    return np.ndindex(*sizes)
 
 
 def _axes(planes: str | Sequence[str], native: int) -> list[int]:
