@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 OUT = Path(__file__).parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-COLORS = 128
 
 
 def series(
@@ -50,7 +49,7 @@ def series(
 
 
 def screenshot(view: Viewer, name: str, act: Callable[[Page], None], size: tuple[int, int]) -> None:
-    """Open a viewer, do something in it, and keep a small picture of the page."""
+    """Open a viewer, do something in it, and keep a picture of the page."""
     server = view.show(browser=False)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
@@ -64,7 +63,7 @@ def screenshot(view: Viewer, name: str, act: Callable[[Page], None], size: tuple
         browser.close()
     server.stop()
     with Image.open(OUT / name) as taken:
-        taken.convert("RGB").quantize(COLORS).save(OUT / name, optimize=True)
+        taken.convert("RGB").save(OUT / name, optimize=True)
 
 
 def regions(image: xr.DataArray) -> list[Roi]:
@@ -103,8 +102,8 @@ def main() -> None:
 
     def cross(page: Page) -> None:
         page.keyboard.press("x")
-        page.mouse.click(302, 225)
-        page.mouse.move(306, 228)
+        page.mouse.click(352, 362)
+        page.mouse.move(356, 366)
 
     screenshot(planes, "viewer-planes.png", cross, (1000, 820))
 
