@@ -33,7 +33,7 @@ export class Pane {
     this.plot = element("div", "plot", this.el)
     this.plot.append(child)
     this.canvas = element("canvas", "layer", this.el)
-    this.corners = Object.fromEntries(CORNERS.map((n) => [n, element("div", `text ${n}`, this.el)]))
+    this.corners = Object.fromEntries(CORNERS.map((n) => [n, element("span", "", element("div", `text ${n}`, this.el))]))
     this.letters = EDGES.map((name, k) => {
       return element("div", `letter ${name}`, this.el, this.plane.letters[k])
     })

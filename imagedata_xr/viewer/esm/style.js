@@ -24,7 +24,8 @@ export const STYLE = `
 .imxr .layer { position:absolute; inset:0; width:100%; height:100%; z-index:3; touch-action:none }
 .imxr .text, .imxr .letter, .imxr .bartext, .imxr .notice { position:absolute; pointer-events:none; z-index:4; white-space:pre; font-size:12px; font-variant-numeric:tabular-nums;
   text-shadow:1px 0 1px #000, -1px 0 1px #000, 0 1px 1px #000, 0 -1px 1px #000, 0 0 4px #000, 0 0 4px #000 }
-.imxr .text:not(:empty), .imxr .bartext, .imxr .notice { background:#0007; border-radius:3px; padding:0 3px; margin:0 -3px }
+.imxr .text span, .imxr .bartext, .imxr .notice { background:#0007; border-radius:3px }
+.imxr .text span { box-decoration-break:clone; -webkit-box-decoration-break:clone; padding:0 3px; margin:0 -3px }
 .imxr .tl { left:6px; top:4px } .imxr .tr { right:6px; top:4px; text-align:right }
 .imxr .bl { left:6px; bottom:4px } .imxr .br { right:6px; bottom:4px; text-align:right }
 .imxr .letter { color:#ffd75e; font-weight:600; font-size:14px }
