@@ -51,6 +51,8 @@ def test_zoom_and_move_are_linked(chromium):
         screen.page.get_by_role("button", name="Link").click()
         screen.press("+")
         assert apart() > 1
+        screen.page.get_by_role("button", name="Link").click()
+        assert apart() < 0.01
 
 
 def test_planes_zoom_around_the_crosshair(chromium):

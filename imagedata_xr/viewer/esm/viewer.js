@@ -2,6 +2,7 @@
 
 import { Bar } from "./bar.js"
 import { frameBox } from "./bokeh_names.js"
+import { spread } from "./framing.js"
 import { connectKeys, helpRows } from "./keys.js"
 import { measure } from "./layer.js"
 import { Pane, element } from "./pane.js"
@@ -58,7 +59,7 @@ class Viewer {
     else if (what === "smooth") for (const pane of this.panes) pane.smoothen()
     else if (what === "page") this.layout()
     else if (what === "tool") this.toolChanged()
-    else if (what === "linked") this.aim()
+    else if (what === "linked") this.relink()
     else if (what === "hidden") for (const pane of this.panes) pane.look()
     if (what === "frame") this.side.curves()
     this.redraw()
@@ -71,6 +72,11 @@ class Viewer {
 
   redraw() {
     for (const pane of this.visible()) pane.draw()
+  }
+
+  relink() {
+    this.aim()
+    spread(this.active)
   }
 
   aim() {
