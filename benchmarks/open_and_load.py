@@ -182,14 +182,16 @@ def measure(task, name, folder, warm):
     """Print seconds, MB and the sum of the values of one case, after a run on a small series."""
     function, _ = CASES[task][name]
     function(warm)
+    before_programs = len(PROGRAMS)
     before = _peak(resource.getrusage(resource.RUSAGE_SELF))
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     result = function(folder)
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - worked
+    cpu += sum(usage.ru_utime + usage.ru_stime for usage in PROGRAMS[before_programs:])
     grown = _peak(resource.getrusage(resource.RUSAGE_SELF)) - before
     total = None if result is None else float(result.sum(dtype="float64"))
     peak = max([grown, *map(_peak, PROGRAMS)])
-    print(json.dumps({"seconds": seconds, "peak": peak, "sum": total}))
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": peak, "sum": total}))
 
 
 def write(workload, folder):
@@ -269,19 +271,24 @@ def table(workload, found):
     ]
     for task, cases in CASES.items():
         lines += [
-            f"| {task} | median ms | from-to | us a file | / ours | peak MB |",
-            "|---|--:|--:|--:|--:|--:|",
+            f"| {task} | median ms | from-to | us a file | CPU ms | CPU / ours | peak MB |",
+            "|---|--:|--:|--:|--:|--:|--:|",
         ]
         times = {
             name: [m["seconds"] * 1e3 for m in ms] for (t, name), ms in found.items() if t == task
         }
-        ours = statistics.median(times[OURS[task]])
+        cpu = {
+            name: statistics.median(m["cpu"] for m in ms) * 1e3
+            for (t, name), ms in found.items()
+            if t == task
+        }
         for name in [n for n in cases if n in times]:
             middle = statistics.median(times[name])
             peak = statistics.median(m["peak"] for m in found[task, name])
             lines.append(
                 f"| {name} | {middle:.0f} | {min(times[name]):.0f}-{max(times[name]):.0f} "
-                f"| {middle * 1e3 / workload.files:.0f} | {middle / ours:.2f} | {peak:.0f} |"
+                f"| {middle * 1e3 / workload.files:.0f} | {cpu[name]:.0f} "
+                f"| {cpu[name] / cpu[OURS[task]]:.2f} | {peak:.0f} |"
             )
         lines.append("")
     return lines

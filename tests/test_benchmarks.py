@@ -26,5 +26,5 @@ def test_smoke(tmp_path):
     for name in ("imagedata_xr: open", "imagedata_xr: open and load", "read all bytes"):
         lines = [line for line in done.stdout.splitlines() if line.startswith(f"| {name} |")]
         assert len(lines) == 2
-        assert all(line.count("|") == 7 for line in lines)
+        assert all(line.count("|") == 8 for line in lines)
     assert not list(tmp_path.iterdir())
