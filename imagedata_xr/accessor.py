@@ -36,6 +36,13 @@ class Med:
     All geometry is derived from the coordinates ``slice``, ``row`` and ``column`` each time, so
     it is right after any xarray operation that keeps them. Matrices and index arrays have the
     order slice, row, column; positions are patient LPS (DICOM), in mm.
+
+    Examples
+    --------
+    >>> series.med.spacing
+    (3.0, 2.0, 1.5)
+    >>> series.med.header(time=0, slice=1).Modality
+    'MR'
     """
 
     def __init__(self, obj: xr.DataArray | xr.Dataset) -> None:

@@ -80,6 +80,13 @@ def from_array(  # noqa: PLR0913 - a matrix, or its parts
         Names or values do not fit the array.
     GeometryError
         The matrix cannot be inverted, or is incomplete. Nothing is made up.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> da = imagedata_xr.from_array(np.zeros((4, 6, 5)), affine=np.diag([5, 2, 2, 1]))
+    >>> da.dims, da.med.spacing
+    (('slice', 'row', 'column'), (5.0, 2.0, 2.0))
     """
     data, names = _named(array, dims)
     spatial = [name for name in names if name in schema.SPATIAL]

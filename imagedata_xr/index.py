@@ -51,6 +51,13 @@ class AxisIndex(PandasIndex):
     tolerance, and slices with their ends in either order; ``slice(x, None)`` is all from `x` up.
     Selecting nothing is a KeyError. The tolerance is an option: ``set_xindex("te", AxisIndex,
     rtol=0.1)`` after ``drop_indexes("te")``; of two axes, the larger one holds.
+
+    Examples
+    --------
+    >>> type(series.xindexes["time"]).__name__
+    'AxisIndex'
+    >>> series.sel(time=[0.0, 2.5]).sizes["time"]
+    2
     """
 
     RTOL: ClassVar[float] = 0.01
@@ -260,6 +267,13 @@ class PositionIndex(AxisIndex):
     voxel, and only along the same direction (within 5e-4 a component; an axis without direction
     fits any). An outer join allows disjoint parts of one grid, not two grids through each other.
     ``sel`` takes a number for the nearest position within half a voxel (of median size).
+
+    Examples
+    --------
+    >>> type(series.xindexes["row"]).__name__
+    'PositionIndex'
+    >>> float(series.sel(row=0.1, method="nearest").row) in series.row.values
+    True
     """
 
     INTERLEAVES: ClassVar[bool] = False

@@ -133,7 +133,7 @@ def list_formats() -> pd.DataFrame:
 
     Examples
     --------
-    >>> table = list_formats()
+    >>> table = imagedata_xr.list_formats()
     >>> table[~table.installed][["name", "install"]]  # doctest: +SKIP
     """
     import pandas as pd

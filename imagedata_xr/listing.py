@@ -128,6 +128,12 @@ def ls(
         The server does not answer, or refuses.
     OptionError
         An option means nothing here.
+
+    Examples
+    --------
+    >>> listing = imagedata_xr.ls(folder)
+    >>> len(listing.rows), listing.rows[0]["files"]
+    (1, 12)
     """
     if level is not None and level not in _LEVELS:
         raise OptionError(f"level={level!r}: give one of {', '.join(_LEVELS)}")

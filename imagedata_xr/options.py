@@ -121,9 +121,8 @@ class set_options:  # noqa: N801 - named as xarray's
 
     Examples
     --------
-    >>> with set_options(archive_members=10):
-    ...     limits().archive_members
-    10
+    >>> with imagedata_xr.set_options(archive_members=10):
+    ...     image = xr.open_dataarray(folder, engine="dicom")
     """
 
     def __init__(self, **options: Any) -> None:

@@ -17,7 +17,15 @@ __all__ = ["TreeMed"]
 
 @xr.register_datatree_accessor("med")  # type: ignore[no-untyped-call]
 class TreeMed:
-    """Medical image functions of a DataTree of series, as `xarray.open_datatree` gives it."""
+    """
+    Medical image functions of a DataTree of series, as `xarray.open_datatree` gives it.
+
+    Examples
+    --------
+    >>> tree = xr.open_datatree(folder, engine="dicom")
+    >>> len(tree.med.images())
+    1
+    """
 
     def __init__(self, tree: xr.DataTree) -> None:
         self._tree = tree

@@ -107,6 +107,12 @@ def catalog(
         `cache` is given, and pyarrow is not installed.
     WriteError
         The cache cannot be written.
+
+    Examples
+    --------
+    >>> table = imagedata_xr.catalog(folder)
+    >>> table.modality[0], table.dims[0], int(table.n[0])
+    ('MR', ('time', 'slice', 'row', 'column'), 12)
     """
     return _table(
         read_catalog(source, cache=cache, phi=phi, progress=progress), stacks=stacks, phi=phi

@@ -69,6 +69,12 @@ def overlay(  # noqa: PLR0913 - each says one thing about the two layers
         `over` lies on other voxels.
     OptionError
         An argument means nothing.
+
+    Examples
+    --------
+    >>> image = series.isel(time=0)
+    >>> display.overlay(image, image > 1800).dims
+    ('slice', 'row', 'column', 'rgb')
     """
     if not (np.ndim(alpha) == 0 and 0 <= alpha <= 1):
         raise OptionError(f"alpha={alpha!r}: give a number from 0 to 1")

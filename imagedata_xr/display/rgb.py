@@ -76,6 +76,11 @@ def to_rgb(  # noqa: PLR0913 - each option is one thing that a user may choose
         A window, norm or colour map that means nothing.
     MissingDependencyError
         The colour map comes from a package that is not there.
+
+    Examples
+    --------
+    >>> display.to_rgb(series.isel(time=0), cmap="viridis").dims
+    ('slice', 'row', 'column', 'rgb')
     """
     if schema.RGB in da.dims:
         return da

@@ -101,6 +101,12 @@ def to_image(  # noqa: PLR0913 - each option is one thing that a user may choose
         The file exists, or the disk refuses.
     MissingDependencyError
         Without Pillow, imageio-ffmpeg (MP4), or the package of the colour map.
+
+    Examples
+    --------
+    >>> out = imagedata_xr.to_image(series.isel(time=0, slice=1), "slice.png")
+    >>> out.name
+    'slice.png'
     """
     target = Path(path)
     kind, several, deep = _format(target)

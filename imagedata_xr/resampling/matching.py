@@ -57,6 +57,11 @@ def reorient(da: xr.DataArray, orientation: str) -> xr.DataArray:
         The letters do not name three axes.
     GeometryError
         The image has no place in the patient.
+
+    Examples
+    --------
+    >>> resampling.reorient(series.isel(time=0), "RAS").med.orientation[2].tolist()
+    [1.0, 0.0, 0.0]
     """
     wanted = _senses(orientation)
     vectors = grid_of(da).orientation  # columns: slice, row, column; rows: x, y, z

@@ -74,6 +74,12 @@ def resample_like(
     DataWarning
         The images have different frames of reference: whether their positions have to do with
         each other is not known.
+
+    Examples
+    --------
+    >>> coarse = resampling.resample(series, (3, 3, 3))
+    >>> resampling.resample_like(coarse, series).sizes == series.sizes
+    True
     """
     mine, theirs = (one.attrs.get(FRAME_OF_REFERENCE) for one in (da, _image(other)))
     if mine and theirs and mine != theirs:
@@ -120,6 +126,11 @@ def resample(
     ------
     GeometryError, OptionError, MissingDependencyError
         As `resample_like`.
+
+    Examples
+    --------
+    >>> resampling.resample(series, (3, 3, 3)).med.spacing
+    (3.0, 3.0, 3.0)
     """
     return on_grid(da, even_grid(grid_of(da), spacing), method=method, fill_value=fill_value)
 

@@ -70,6 +70,13 @@ def mask(rois: Roi | Iterable[Roi], like: xr.DataArray, *, stack: bool = False) 
     -----
     DataWarning
         Where structures overlap in a label map: the later one has the voxels.
+
+    Examples
+    --------
+    >>> outline = roi.rectangle(series, slice=float(series.slice[1]), row=(-3, 3), column=(-2, 2))
+    >>> found = roi.mask(roi.Roi(name="box", contours=(outline,)), series)
+    >>> found.dims, found.dtype
+    (('slice', 'row', 'column'), dtype('bool'))
     """
     if isinstance(rois, Roi):
         made = _placed([rois], like, grid_for(like), _selected([rois])).rename("mask")

@@ -57,6 +57,12 @@ def rectangle(like: xr.DataArray, **at: ArrayLike) -> Contour:
     Returns
     -------
     Contour
+
+    Examples
+    --------
+    >>> outline = roi.rectangle(series, slice=float(series.slice[1]), row=(-3, 3), column=(-2, 2))
+    >>> roi.Roi(name="box", contours=(outline,)).name
+    'box'
     """
     (flat, where), (first, one), (second, two) = _plane(at)
     corners: dict[str, ArrayLike] = {
@@ -83,6 +89,13 @@ def ellipse(like: xr.DataArray, *, points: int = ELLIPSE_POINTS, **at: ArrayLike
     Returns
     -------
     Contour
+
+    Examples
+    --------
+    >>> outline = roi.ellipse(series, slice=float(series.slice[1]), row=(-3, 3), column=(-2, 2))
+    >>> region = roi.Roi(name="centre", contours=(outline,))
+    >>> int(roi.mask(region, series).sum()) > 0
+    True
     """
     (flat, where), (first, one), (second, two) = _plane(at)
     angle = 2 * np.pi * np.arange(points) / points

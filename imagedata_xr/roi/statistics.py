@@ -136,6 +136,12 @@ def curve(da: xr.DataArray, regions: Any = None, statistic: str = "mean") -> xr.
     ------
     GridMismatchError, OptionError
         As `stats`.
+
+    Examples
+    --------
+    >>> outline = roi.rectangle(series, slice=float(series.slice[1]), row=(-3, 3), column=(-2, 2))
+    >>> roi.curve(series, roi.Roi(name="box", contours=(outline,))).sizes["time"]
+    3
     """
     wanted: tuple[float, ...] = ()
     if statistic not in STATISTICS:
@@ -186,6 +192,12 @@ def threshold(
     ------
     GridMismatchError, OptionError
         As `stats`.
+
+    Examples
+    --------
+    >>> bright = roi.threshold(series.isel(time=0), low=1800)
+    >>> bright.dtype
+    dtype('bool')
     """
     if (low is None) == (fraction is None) and (high is None or fraction is not None):
         raise OptionError("give low, high or both; or fraction, alone or with high")

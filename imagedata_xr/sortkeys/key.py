@@ -47,6 +47,12 @@ class SortKey:
     span : float or None
         The largest difference between two frames that can be believed, in `units`: clock times
         without a date cannot tell what comes before midnight.
+
+    Examples
+    --------
+    >>> key = imagedata_xr.SortKey.from_keyword("AcquisitionNumber", name="run")
+    >>> key.name, key.source
+    ('run', 'AcquisitionNumber')
     """
 
     name: str

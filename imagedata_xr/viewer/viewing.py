@@ -32,6 +32,12 @@ def view(images: Any, **options: Any) -> Viewer:
     ------
     MissingDependencyError
         Without HoloViews and Panel.
+
+    Examples
+    --------
+    >>> viewer = imagedata_xr.view(series)  # the last line of a cell displays it
+    >>> viewer.rois
+    []
     """
     panel()
     from imagedata_xr.viewer.viewer import Viewer

@@ -77,6 +77,13 @@ def from_sitk(image: Any, *, dims: Sequence[str] | None = None) -> xr.DataArray:
         It is no image, or `dims` do not fit.
     GeometryError
         Its direction matrix cannot be inverted.
+
+    Examples
+    --------
+    >>> image = series.isel(time=0).med.to_sitk()
+    >>> again = imagedata_xr.from_sitk(image)
+    >>> bool((again.values == series.isel(time=0).values).all())
+    True
     """
     sitk = require_sitk()
     if not isinstance(image, sitk.Image):

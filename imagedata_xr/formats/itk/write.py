@@ -98,6 +98,12 @@ def to_itk(
         The file exists, the format has no place for the values or axes, or the disk refuses.
     MissingDependencyError
         Without SimpleITK.
+
+    Examples
+    --------
+    >>> out = imagedata_xr.to_itk(series.isel(time=0), "first.mha")
+    >>> bool((xr.open_dataarray(out, engine="itk").values == series.isel(time=0).values).all())
+    True
     """
     target = Path(path)
     found = format_of(target)

@@ -83,6 +83,12 @@ def to_mat(  # noqa: PLR0913 - each option is one thing a user may say
         MATLAB has no such values, the file exists, or the disk refuses.
     MissingDependencyError
         Without SciPy or h5py.
+
+    Examples
+    --------
+    >>> out = imagedata_xr.to_mat(series, "series.mat")
+    >>> xr.open_dataarray(out, engine="mat").sizes == series.sizes
+    True
     """
     target = Path(path)
     if target.suffix.lower() != ".mat":

@@ -120,6 +120,13 @@ def from_nibabel(
         The header says what cannot be.
     MissingDependencyError
         Without nibabel.
+
+    Examples
+    --------
+    >>> image = series.isel(time=0).med.to_nibabel()
+    >>> again = imagedata_xr.from_nibabel(image)
+    >>> bool((again - series.isel(time=0) == 0).all())
+    True
     """
     nib = require_nibabel()
     if not isinstance(image, nib.spatialimages.SpatialImage):

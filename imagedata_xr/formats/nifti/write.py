@@ -100,6 +100,13 @@ def to_nifti(  # noqa: PLR0913 - each option is one thing a user may say
     DataWarning
         Where uneven times, unknown b-values, values along an axis or, with `force`, the place
         cannot be written.
+
+    Examples
+    --------
+    >>> out = imagedata_xr.to_nifti(series, "series.nii.gz")
+    >>> again = xr.open_dataarray(out, engine="nifti")
+    >>> bool((again - series == 0).all())
+    True
     """
     target, stem = _split(path)
     require_nibabel()

@@ -125,6 +125,12 @@ def deidentify(  # noqa: PLR0913 - each option is one thing a user may say
     -----
     DataWarning
         The header says that text is burned into the pixels.
+
+    Examples
+    --------
+    >>> anonymous = imagedata_xr.deidentify(series)
+    >>> anonymous.attrs["PatientName"].startswith("ANON")
+    True
     """
     wanted = profile_of(profile, secret=secret, dates=dates, retain=retain, keep=keep)
     deidentifier = Deidentifier(wanted)

@@ -82,6 +82,13 @@ def deidentify_files(  # noqa: PLR0913 - each option is one thing a user may say
     -----
     SkippedFileWarning
         Where objects were left out, by their kinds.
+
+    Examples
+    --------
+    >>> report = imagedata_xr.deidentify_files(folder, "anonymous")
+    >>> again = xr.open_dataarray("anonymous", engine="dicom")
+    >>> bool((again.values == series.values).all())
+    True
     """
     wanted = profile_of(profile, secret=secret, dates=dates, retain=retain, keep=keep)
     deidentifier = Deidentifier(wanted)

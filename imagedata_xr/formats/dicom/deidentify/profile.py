@@ -52,6 +52,12 @@ class Profile:
     keep : frozenset of str
         Keywords of further attributes to keep as they are, such as ``SeriesDescription``. Free
         text may name people: it is the caller who has looked.
+
+    Examples
+    --------
+    >>> profile = imagedata_xr.Profile(secret="a sentence that stays secret", retain={"device"})
+    >>> profile.patient("ID-1") == profile.patient("ID-1")
+    True
     """
 
     secret: bytes | str = field(default_factory=lambda: os.urandom(32))

@@ -59,6 +59,11 @@ class Segment:
     ------
     OptionError
         A value is none of these.
+
+    Examples
+    --------
+    >>> imagedata_xr.Segment("Liver").label
+    'Liver'
     """
 
     label: str

@@ -136,6 +136,13 @@ def to_dicom_seg(  # noqa: PLR0913 - each option is one thing a user may say
     DataWarning
         Where segments get other numbers: in a binary segmentation they are 1, 2, 3... (PS3.3
         C.8.20.4).
+
+    Examples
+    --------
+    >>> mask = series.isel(time=0) > series.isel(time=0).mean()
+    >>> out = imagedata_xr.to_dicom_seg(mask, "mask.dcm", segments="Bright")
+    >>> xr.open_dataarray(out, engine="dicom").dims
+    ('segment', 'slice', 'row', 'column')
     """
     if segmentation_type not in _CLASSES:
         raise OptionError(f"segmentation_type={segmentation_type!r}: one of {', '.join(_CLASSES)}")

@@ -164,6 +164,14 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     DataWarning
         Where frames had headers of their own and only the attributes of the array can be written;
         or values are NaN or infinite, and `padding` or a parametric map is asked for.
+
+    Examples
+    --------
+    >>> mean = series.mean("time")
+    >>> out = imagedata_xr.to_dicom(mean, "mean", SeriesNumber=1014, SeriesDescription="Mean")
+    >>> again = xr.open_dataarray(out, engine="dicom")
+    >>> again.attrs["SeriesDescription"], again.attrs["ImageType"][0]
+    ('Mean', 'DERIVED')
     """
     if _is_mask(da, pixel, attributes) and not (keep_uid or multiframe or syntax):
         given = {"template": template, "geometry": geometry, "overwrite": overwrite}
