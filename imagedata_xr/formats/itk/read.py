@@ -19,6 +19,7 @@ from imagedata_xr.formats.itk.metaheader import check_meta_header
 from imagedata_xr.formats.itk.nrrdheader import check_nrrd_header
 from imagedata_xr.formats.itk.sitk import quiet, reason, require_sitk
 from imagedata_xr.formats.itk.stack import files_of
+from imagedata_xr.formats.itk.tiffheader import check_tiff_header
 from imagedata_xr.lazy import FrameArray, lazily
 from imagedata_xr.options import limits
 
@@ -35,6 +36,7 @@ __all__ = ["open_image"]
 NRRD_SPACE: Final = "NRRD_space"
 META: Final = "MetaImageIO"
 NRRD: Final = "NrrdImageIO"
+TIFF: Final = "TIFFImageIO"
 
 
 def open_image(
@@ -84,6 +86,8 @@ def _checked(source: Any) -> str:
         check_meta_header(str(path))
     elif kind.io == NRRD:
         check_nrrd_header(str(path))
+    elif kind.io == TIFF:
+        check_tiff_header(str(path))
     return str(path)
 
 
