@@ -18,7 +18,7 @@ def test_smoke(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     for title in ("### MR: 6 files of 32 x 32", "### CT: 4 files of 32 x 32"):

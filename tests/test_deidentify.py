@@ -15,7 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.datadict import DicomDictionary, keyword_dict
 from pydicom.sequence import Sequence
@@ -211,6 +211,7 @@ def test_intervals_stay(tmp_path):
 SPAN = [dt.datetime.fromisoformat(day) for day in ("1950-01-01", "2090-01-01")]
 
 
+@settings(deadline=None)
 @given(
     st.datetimes(*SPAN),
     st.datetimes(*SPAN),

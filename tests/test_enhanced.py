@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 
 import numpy as np
 import pydicom
@@ -272,8 +271,8 @@ def test_deep_nesting(deep):
             nested.elements(Span(0, len(data), explicit=True))
 
 
-def test_thousands_of_frames_expand_fast():
-    """Frames cost well below a millisecond each."""
+def test_thousands_of_frames_expand():
+    """Every one of thousands of functional groups becomes a frame."""
     dataset = enhanced(phantom(axes={}, shape=(2, 4, 5)))
     count = 2000
     first = dataset.PerFrameFunctionalGroupsSequence[0]
@@ -281,9 +280,7 @@ def test_thousands_of_frames_expand_fast():
     dataset.NumberOfFrames = str(count)
     dataset.PixelData = bytes(2 * 4 * 5 * count)
     header = header_of(dataset)
-    start = time.perf_counter()
     assert len(module.multiframe_frames(header)) == count
-    assert time.perf_counter() - start < 2
 
 
 ENHANCED = [

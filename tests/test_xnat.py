@@ -445,7 +445,8 @@ def test_credentials(filled, tmp_path, monkeypatch):
     netrc = tmp_path / "netrc"
     netrc.write_text(
         "machine 127.0.0.1 login wrong password wrong\n"
-        f'machine 127.0.0.1:{filled.port} login tester password "{SECRET}"\n'
+        f'machine 127.0.0.1:{filled.port} login tester password "{SECRET}"\n',
+        encoding="utf-8",
     )
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
