@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from imagedata_xr_cli.outputs import writes
 from imagedata_xr_cli.program import new_app, run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 __all__ = ["app", "main"]
 
@@ -58,9 +59,7 @@ def _calculate(  # noqa: PLR0913 - each option is one thing a user may say
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``image_calculator``; see `imagedata_xr_cli.program.run`."""
-    return run(app, NAME, arguments)
+main = partial(run, app, NAME)
 
 
 if __name__ == "__main__":

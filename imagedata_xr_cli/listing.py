@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ from imagedata_xr_cli.options import Json, Quiet, version_of
 from imagedata_xr_cli.program import new_app, run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 __all__ = ["app", "main"]
 
@@ -71,9 +72,7 @@ def _list(  # noqa: PLR0913 - each option is one thing a user may say
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``image_list``; see `imagedata_xr_cli.program.run`."""
-    return run(app, NAME, arguments)
+main = partial(run, app, NAME)
 
 
 if __name__ == "__main__":

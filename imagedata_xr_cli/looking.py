@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from imagedata_xr_cli.options import Json, Quiet, Sources, sorts, version_of
 from imagedata_xr_cli.program import new_app, run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 __all__ = ["dump", "dump_app", "validate", "validate_app"]
 
@@ -65,14 +66,8 @@ def _validate(
     return 0 if verdict.is_fine else 1
 
 
-def dump(arguments: Sequence[str] | None = None) -> int:
-    """Run ``dicom_dump``; see `imagedata_xr_cli.program.run`."""
-    return run(dump_app, DUMP, arguments)
-
-
-def validate(arguments: Sequence[str] | None = None) -> int:
-    """Run ``image_validate``; see `imagedata_xr_cli.program.run`."""
-    return run(validate_app, VALIDATE, arguments)
+dump = partial(run, dump_app, DUMP)
+validate = partial(run, validate_app, VALIDATE)
 
 
 if __name__ == "__main__":

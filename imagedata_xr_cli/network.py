@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from imagedata_xr_cli.options import Json, Overwrite, Quiet, added, version_of
 from imagedata_xr_cli.program import new_app, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from imagedata_xr.transports import Instance, Outcome
 
@@ -244,21 +245,7 @@ def _receive(  # noqa: PLR0913 - each option is one thing a user may say
     return 0
 
 
-def echo(arguments: Sequence[str] | None = None) -> int:
-    """Run ``dicom_echo``; see `imagedata_xr_cli.program.run`."""
-    return run(echo_app, "dicom_echo", arguments)
-
-
-def fetch(arguments: Sequence[str] | None = None) -> int:
-    """Run ``dicom_fetch``; see `imagedata_xr_cli.program.run`."""
-    return run(fetch_app, "dicom_fetch", arguments)
-
-
-def send(arguments: Sequence[str] | None = None) -> int:
-    """Run ``dicom_send``; see `imagedata_xr_cli.program.run`."""
-    return run(send_app, "dicom_send", arguments)
-
-
-def receive(arguments: Sequence[str] | None = None) -> int:
-    """Run ``dicom_receive``; see `imagedata_xr_cli.program.run`."""
-    return run(receive_app, "dicom_receive", arguments)
+echo = partial(run, echo_app, "dicom_echo")
+fetch = partial(run, fetch_app, "dicom_fetch")
+send = partial(run, send_app, "dicom_send")
+receive = partial(run, receive_app, "dicom_receive")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from imagedata_xr_cli.options import Sources, reads, version_of
 from imagedata_xr_cli.program import new_app, run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 __all__ = ["app", "main"]
 
@@ -53,9 +54,7 @@ def _show(  # noqa: PLR0913 - each option is one thing a user may say
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``image_show``; see `imagedata_xr_cli.program.run`."""
-    return run(app, NAME, arguments)
+main = partial(run, app, NAME)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from imagedata_xr_cli.options import Json, Overwrite, Quiet, Sources, reads, ver
 from imagedata_xr_cli.program import new_app, run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 __all__ = ["roi", "roi_app", "statistics", "statistics_app"]
 
@@ -112,14 +113,8 @@ def _roi(  # noqa: PLR0913 - each option is one thing a user may say
     return 0
 
 
-def statistics(arguments: Sequence[str] | None = None) -> int:
-    """Run ``image_statistics``; see `imagedata_xr_cli.program.run`."""
-    return run(statistics_app, STATISTICS, arguments)
-
-
-def roi(arguments: Sequence[str] | None = None) -> int:
-    """Run ``image_roi``; see `imagedata_xr_cli.program.run`."""
-    return run(roi_app, ROI, arguments)
+statistics = partial(run, statistics_app, STATISTICS)
+roi = partial(run, roi_app, ROI)
 
 
 if __name__ == "__main__":

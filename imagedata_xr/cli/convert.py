@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from imagedata_xr.cli.formats import formats_for
@@ -56,10 +57,26 @@ def convert(
     ImagedataError
         What could not be written does not exist.
     """
-    with from_input(sources) as given, to_output(output, engine_of(given, choice)[0]) as taken:
-        formats = formats_for(taken, engine_of(given, choice)[0])
+    with from_input(sources) as given:
+        engine, found = engine_of(given, choice)
+        # What the files are has been looked at: that is not done again.
+        known = replace(choice, input_format=engine)
+        yield from _converted(found, known, output, engine, verbose=verbose, dry_run=dry_run)
+
+
+def _converted(  # noqa: PLR0913 - what a conversion is made of
+    sources: Sequence[str],
+    choice: Choice,
+    output: Output,
+    engine: str,
+    *,
+    verbose: bool,
+    dry_run: bool,
+) -> Iterator[str]:
+    with to_output(output, engine) as taken:
+        formats = formats_for(taken, engine)
         places = Places(taken.out, formats, is_one=True, bids=output.is_bids)
-        with open_image(given, choice, progress=False if output.is_quiet else None) as image:
+        with open_image(sources, choice, progress=False if output.is_quiet else None) as image:
             if verbose:
                 from imagedata_xr.provenance import summary
 
@@ -97,14 +114,15 @@ def convert_all(
     """
     if workers < 1:
         raise OptionError(f"--workers {workers}: give 1 or more")
-    engine, _ = engine_of(sources, choice)
+    engine, found = engine_of(sources, choice)
+    known = replace(choice, input_format=engine)
     formats = formats_for(output, engine)
     if not is_template(output.out) and any(form.owns(output.out) for form in formats.values()):
         raise OptionError(f"--all: OUT is a folder or a template, not {output.out}")
     places = Places(output.out, formats, is_one=False, bids=output.is_bids)
     problems: list[str] = []
     waiting = _planned(
-        open_each(sources, choice, progress=False if output.is_quiet else None),
+        open_each(found, known, progress=False if output.is_quiet else None),
         lambda name, image: tasks(image, output, formats, places, key=name),
         problems,
     )

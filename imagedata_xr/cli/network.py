@@ -12,7 +12,6 @@ from imagedata_xr.errors import OptionError, PartialWriteError
 from imagedata_xr.progress import bar_class, watched
 from imagedata_xr.transports import Locator, is_remote, store
 from imagedata_xr.transports import fetch as fetch_all
-from imagedata_xr.transports import verify as verify_all
 from imagedata_xr.transports.core.outgoing import files_of
 
 if TYPE_CHECKING:
@@ -129,10 +128,12 @@ def send(
     if not files:
         raise OptionError(f"there is no file in {', '.join(sources)}")
     with _bar("sending", quiet=quiet) as progress:
-        receipt = store(url, files, errors="return", progress=progress, **access.of(url))
+        receipt = store(
+            url, files, verify=verify, errors="return", progress=progress, **access.of(url)
+        )
     if not len(receipt):
         raise OptionError(f"there is no DICOM file in {', '.join(sources)}")
-    return verify_all(url, receipt, **access.of(url)) if verify else receipt
+    return receipt
 
 
 def problem_of(url: str, receipt: Receipt) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -11,12 +13,50 @@ from imagedata_xr.options import limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import BinaryIO
 
     from imagedata_xr.frames import Source
 
-__all__ = ["Refused", "check_count", "check_ratio", "check_total", "checked_names", "name_problem"]
+__all__ = [
+    "Member",
+    "Refused",
+    "check_count",
+    "check_ratio",
+    "check_total",
+    "checked_names",
+    "name_problem",
+]
 
 _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
+
+
+class Member(ABC):
+    """A member of an archive that can be read, whatever the archive is."""
+
+    __slots__ = ()
+
+    archive: Source
+    member: str
+
+    @property
+    def name(self) -> str:
+        """The archive's name, and the member's after ``::``."""
+        return f"{self.archive.name}::{self.member}"
+
+    @abstractmethod
+    def read(self, start: int = 0, length: int | None = None) -> bytes:
+        """Return `length` bytes from `start` (to the end by default), fewer at the end."""
+
+    def open(self) -> BinaryIO:
+        """
+        Return a file over the member.
+
+        Raises
+        ------
+        SourceError
+            The archive is gone or damaged here.
+        """
+        return io.BytesIO(self.read())
 
 
 @dataclass(frozen=True, slots=True)

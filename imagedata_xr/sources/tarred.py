@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from imagedata_xr.errors import SourceError
 from imagedata_xr.options import limits
 from imagedata_xr.sources.entries import (
+    Member,
     Refused,
     check_count,
     check_ratio,
@@ -230,7 +231,7 @@ def _unxz(file: BinaryIO) -> Iterator[bytes]:
 
 
 @dataclass(frozen=True, slots=True)
-class TarMember:
+class TarMember(Member):
     """
     A member of a tar archive.
 
@@ -251,11 +252,6 @@ class TarMember:
     offset: int
     size: int
 
-    @property
-    def name(self) -> str:
-        """The archive's name, and the member's after ``::``."""
-        return f"{self.archive.name}::{self.member}"
-
     def read(self, start: int = 0, length: int | None = None) -> bytes:
         """
         Return `length` bytes from `start` (to the end by default), fewer at the end.
@@ -272,17 +268,6 @@ class TarMember:
         if len(data) != end - start:
             raise SourceError(f"{self.name}: damaged archive: it ends within the member")
         return data
-
-    def open(self) -> BinaryIO:
-        """
-        Return a file over the member.
-
-        Raises
-        ------
-        SourceError
-            The archive is gone or damaged here.
-        """
-        return io.BytesIO(self.read())
 
 
 def is_tar(start: bytes) -> bool:

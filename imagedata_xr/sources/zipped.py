@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import stat
 import struct
 import zipfile
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from imagedata_xr.errors import SourceError
 from imagedata_xr.options import limits
 from imagedata_xr.sources.entries import (
+    Member,
     Refused,
     check_count,
     check_ratio,
@@ -24,7 +24,6 @@ from imagedata_xr.sources.files import source_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
 
     from imagedata_xr.frames import Source
 
@@ -42,7 +41,7 @@ _UNIX = 3
 
 
 @dataclass(frozen=True, slots=True)
-class ZipMember:
+class ZipMember(Member):
     """
     A member of a ZIP archive.
 
@@ -71,11 +70,6 @@ class ZipMember:
     size: int
     method: int
     crc: int
-
-    @property
-    def name(self) -> str:
-        """The archive's name, and the member's after ``::``."""
-        return f"{self.archive.name}::{self.member}"
 
     def read(self, start: int = 0, length: int | None = None) -> bytes:
         """
@@ -106,17 +100,6 @@ class ZipMember:
             raise SourceError(f"{self.name}: damaged archive: the checksum (CRC-32) is wrong")
         stop = None if length is None else start + length
         return data[start - begin : None if stop is None else stop - begin]
-
-    def open(self) -> BinaryIO:
-        """
-        Return a file over the member.
-
-        Raises
-        ------
-        SourceError
-            The archive is gone or damaged here.
-        """
-        return io.BytesIO(self.read())
 
     def _packed(self, start: int, length: int) -> bytes:
         """Return bytes as the archive holds them: in one request where they are the first."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from imagedata_xr.errors import OptionError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["KEYS", "LEVELS", "Level", "Record", "Selection"]
+__all__ = ["KEYS", "LEVELS", "Level", "Record", "Selection", "level_to_list"]
 
 Level = Literal["patient", "study", "series", "instance"]
 LEVELS: Final[tuple[Level, ...]] = ("patient", "study", "series", "instance")
@@ -60,6 +62,30 @@ class Selection:
         for level, value in zip(LEVELS, named, strict=True):
             lowest = level if value is not None else lowest
         return lowest
+
+
+def level_to_list(level: Level | None, selection: Selection, *, top: Level) -> Level:
+    """
+    Return what is to be listed: what the caller says, else the level below the one selected.
+
+    Parameters
+    ----------
+    level : {"patient", "study", "series", "instance"} or None
+    selection : Selection
+    top : {"patient", "study"}
+        The level where nothing is selected.
+
+    Raises
+    ------
+    OptionError
+        There is no such level.
+    """
+    if level is None:
+        named = selection.level
+        return top if named is None else LEVELS[min(LEVELS.index(named) + 1, len(LEVELS) - 1)]
+    if level not in LEVELS:
+        raise OptionError(f"level={level!r}: give one of {', '.join(LEVELS)}")
+    return level
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ __all__ = [
     "data_set_digest",
     "existing",
     "instance_of",
+    "made_folder",
     "spool_root",
     "sweep",
 ]
@@ -289,6 +290,23 @@ class Incoming:
     ) -> None:
         self._file.close()
         self._part.unlink(missing_ok=True)
+
+
+def made_folder(folder: str | os.PathLike[str]) -> Path:
+    """
+    Return a folder for what is fetched, made where it is not there.
+
+    Raises
+    ------
+    WriteError
+        It cannot be made.
+    """
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{place}: cannot be made: {error.strerror}") from None
+    return place
 
 
 def sweep(folder: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from imagedata_xr.errors import OptionError, SourceNotFoundError, TransportError
+from imagedata_xr.errors import SourceNotFoundError, TransportError
 from imagedata_xr.transports.core.keys import OF_PATIENT, agrees, by_level, given
-from imagedata_xr.transports.core.selection import KEYS, LEVELS, Record
+from imagedata_xr.transports.core.selection import KEYS, LEVELS, Record, level_to_list
 from imagedata_xr.transports.dicomweb.client import RESOURCES, Client, resource, split
 
 if TYPE_CHECKING:
@@ -57,12 +57,7 @@ def find(
         The URL or an option means nothing.
     """
     with Client(url, keys=keys, **options) as client:
-        if level is None:
-            named = client.selection.level
-            level = LEVELS[1 if named is None else min(LEVELS.index(named) + 1, 3)]
-        if level not in LEVELS:
-            raise OptionError(f"level={level!r}: give one of {', '.join(LEVELS)}")
-        return found(client, level)
+        return found(client, level_to_list(level, client.selection, top="study"))
 
 
 def found(client: Client, level: Level, *, inherit: bool = True) -> list[Record]:

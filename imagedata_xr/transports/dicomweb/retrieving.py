@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from imagedata_xr.errors import (
@@ -24,7 +23,7 @@ from imagedata_xr.errors import (
     WriteError,
 )
 from imagedata_xr.transports.core.results import Manifest
-from imagedata_xr.transports.core.spool import existing
+from imagedata_xr.transports.core.spool import existing, made_folder
 from imagedata_xr.transports.dicomweb.arriving import Arrival
 from imagedata_xr.transports.dicomweb.client import Client, resource
 from imagedata_xr.transports.dicomweb.multipart import boundary_of, parts
@@ -33,6 +32,7 @@ from imagedata_xr.transports.dicomweb.query import found
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from requests import Response
 
@@ -94,11 +94,7 @@ def fetch(
         records = found(client, "instance", inherit=False)
         if not records:
             raise SourceNotFoundError(f"{client.locator}: the server has nothing of this")
-        place = Path(folder)
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriteError(f"{place}: cannot be made: {error.strerror}") from None
+        place = made_folder(folder)
         task = _Task(client, place, overwrite=overwrite, progress=progress)
         for one in records:
             task.expected[one["StudyInstanceUID"], one["SeriesInstanceUID"]].append(one.uid)

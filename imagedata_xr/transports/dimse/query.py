@@ -22,7 +22,7 @@ from imagedata_xr.transports.core.keys import (
     is_pattern,
 )
 from imagedata_xr.transports.core.locator import Locator
-from imagedata_xr.transports.core.selection import KEYS, LEVELS, Record, Selection
+from imagedata_xr.transports.core.selection import KEYS, LEVELS, Record, Selection, level_to_list
 from imagedata_xr.transports.core.status import describe, is_pending
 from imagedata_xr.transports.dimse.association import associated, library
 from imagedata_xr.transports.dimse.keys import identifier, values_of
@@ -167,12 +167,8 @@ def find(
     """
     peer = Peer.of(url, **options)
     selection = selection_of(url, keys=keys)
-    if level is None:
-        named = selection.level
-        level = LEVELS[0 if named is None else min(LEVELS.index(named) + 1, len(LEVELS) - 1)]
-    if level not in LEVELS:
-        raise OptionError(f"level={level!r}: give one of {', '.join(LEVELS)}")
-    return patiently(peer, lambda: found(peer, selection, level))
+    wanted = level_to_list(level, selection, top="patient")
+    return patiently(peer, lambda: found(peer, selection, wanted))
 
 
 def patiently(peer: Peer, action: Callable[[], _T]) -> _T:

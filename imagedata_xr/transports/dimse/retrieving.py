@@ -11,7 +11,6 @@ import contextlib
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from imagedata_xr.errors import (
@@ -20,11 +19,10 @@ from imagedata_xr.errors import (
     PeerConnectionError,
     RejectedError,
     SourceNotFoundError,
-    WriteError,
 )
 from imagedata_xr.transports.core.locator import Locator
 from imagedata_xr.transports.core.results import Manifest
-from imagedata_xr.transports.core.spool import existing, sweep
+from imagedata_xr.transports.core.spool import existing, made_folder, sweep
 from imagedata_xr.transports.core.status import describe, is_pending, is_temporary
 from imagedata_xr.transports.dimse.association import associated, library, size_guard
 from imagedata_xr.transports.dimse.peer import Peer
@@ -35,6 +33,7 @@ from imagedata_xr.transports.dimse.syntaxes import proposals, storage_classes
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from pydicom import Dataset
 
@@ -108,11 +107,7 @@ def fetch(  # noqa: PLR0913 - each is an option of its own
     records = patiently(peer, lambda: found(peer, selection, "instance"))
     if not records:
         raise SourceNotFoundError(f"{locator}: the server has nothing of this")
-    place = Path(folder)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"{place}: cannot be made: {error.strerror}") from None
+    place = made_folder(folder)
     sweep(place)
     task = _Task(peer, records, place, overwrite=overwrite, progress=progress)
     task.whole = selection.instance is None and not keys

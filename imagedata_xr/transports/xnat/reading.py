@@ -10,7 +10,6 @@ import shutil
 import time
 import uuid
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
 
@@ -28,12 +27,13 @@ from imagedata_xr.sources.zipped import ZipMember, zip_members
 from imagedata_xr.transports.core.part10 import safe_name
 from imagedata_xr.transports.core.results import Manifest
 from imagedata_xr.transports.core.selection import Record
-from imagedata_xr.transports.core.spool import Spool, instance_of
+from imagedata_xr.transports.core.spool import Spool, instance_of, made_folder
 from imagedata_xr.transports.xnat.client import Client, own_at
 from imagedata_xr.transports.xnat.prearchive import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from imagedata_xr.transports.core.locator import Locator
     from imagedata_xr.transports.core.results import Instance
@@ -152,11 +152,7 @@ def fetch(
     """
     client = Client(url, **options)
     try:
-        target = Path(folder)
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriteError(f"{target}: cannot be made: {error.strerror}") from None
+        target = made_folder(folder)
         places = list(client.resources(client.locator.path))
         kept: dict[str, Instance] = {}
         for done, place in enumerate(places, 1):
