@@ -25,6 +25,7 @@ from imagedata_xr.formats.dicom.headers import (
     read_headers,
 )
 from imagedata_xr.formats.dicom.headers.scan import _Scan
+from imagedata_xr.formats.dicom.headers.through_pydicom import _raw_again
 from imagedata_xr.sources import LocalFile, MemoryBytes, find_sources
 
 SYNTAXES = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian]
@@ -195,6 +196,31 @@ def test_other_vr_than_the_dictionary():
     assert header.get("RepetitionTime") == 12.5
     assert header.get("DiffusionBValue") == 800.0
     assert header.has("ReferencedImageSequence")
+
+
+@pytest.mark.parametrize("first", ["LO", "UN", "UL", "UC"])
+def test_twice_under_two_vrs(first):
+    """Of an element that is there twice, the second counts, under its own VR, as for pydicom."""
+    second = struct.pack("<H", 1)
+    if first == "UC":
+        odd = struct.pack("<HH2sHI", 0x0028, 0x0103, b"UC", 0, 4) + b"text"
+    else:
+        odd = element(0x00280103, first, b"text")
+    header = header_of(odd, element(0x00280103, "US", second))
+    assert header.get("PixelRepresentation") == 1
+    swapped = header_of(element(0x00280103, "US", second), element(0x00280103, "SS", b"\2\0"))
+    assert swapped.get("PixelRepresentation") == 2
+
+
+def test_numbers_that_pydicom_decodes_as_it_reads():
+    """A sequence of undefined length before Pixel Representation makes pydicom decode it early."""
+    dataset = Dataset()
+    dataset.PixelRepresentation = 1
+    found = _raw_again(dataset["PixelRepresentation"])
+    assert found.value == b"\1\0"
+    dataset.SmallestImagePixelValue = [-2, 7]
+    dataset["SmallestImagePixelValue"].VR = "SS"
+    assert _raw_again(dataset["SmallestImagePixelValue"]).value == b"\xfe\xff\7\0"
 
 
 def test_nested_pixels_are_not_the_images():

@@ -117,6 +117,7 @@ class _Scan:
             window = Window(source.name, source.read, size, data)
             try:
                 (walk_implicit if implicit else walk_explicit)(window, start, found)
+                found.settle()
             except UnusualError:
                 pass
             else:

@@ -196,8 +196,15 @@ def _keep(element: Any, found: Found, source: Source, *, in_file: bool) -> None:
 
 
 def _raw_again(element: Any) -> RawDataElement:
-    """Undo pydicom's decoding: it decodes empty values and the character set as it reads."""
+    """Undo pydicom's decoding of what it needs as it reads: empty values, text, whole numbers."""
     values = [] if element.is_empty else element.value
+    if isinstance(values, int):
+        values = [values]
+    cell = _CELL.get(element.VR)
+    if cell and values and all(isinstance(one, int) for one in values):
+        signed = element.VR in ("SS", "SL", "SV")
+        raw = b"".join(one.to_bytes(cell, "little", signed=signed) for one in values)
+        return RawDataElement(element.tag, element.VR, len(raw), raw, 0, False, True)  # noqa: FBT003
     text = values if isinstance(values, str) else "\\".join(map(str, values))
     value = text.encode("latin-1", "replace")
     return RawDataElement(element.tag, element.VR, len(value), value, 0, False, True)  # noqa: FBT003

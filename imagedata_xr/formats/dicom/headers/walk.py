@@ -44,6 +44,8 @@ explicit = struct.Struct("<IHHI").unpack_from
 implicit = struct.Struct("<II").unpack_from
 CutError: Final = struct.error
 _CHUNK = 16384
+# Added to the tag of a value that stands under another VR than expected, until the walk is over.
+_ODD: Final = 1 << 32
 # pydicom reads a longer value of VR UN as bytes, not as what the dictionary says.
 _LONGEST_UNKNOWN = 0xFFFF
 
@@ -181,14 +183,30 @@ class Found:
         self.private.update(block)
 
     def unexpected(self, key: int, code: int) -> int | None:
-        """Return the tag of a public element that stands under another VR than expected."""
+        """Return where to keep a public element that stands under another VR than expected."""
         tag = key_of(key)
         if key in PIXELS:
             raise UnusualError
         if known_vr(tag) is None:
             return None
         self.vrs[tag] = code
-        return tag
+        return tag + _ODD
+
+    def settle(self) -> None:
+        """
+        Put the elements of unexpected VR to their tags, at the end of a walk.
+
+        Raises
+        ------
+        UnusualError
+            An element is there twice, under two VRs: pydicom knows which one counts.
+        """
+        for tag in self.vrs:
+            value = self.elements.pop(tag + _ODD, None)
+            if value is not None:
+                if tag in self.elements:
+                    raise UnusualError
+                self.elements[tag] = value
 
     def long(self, key: int, code: int, length: int, offset: int) -> int | None:
         """Return the tag of an element with a 32-bit length if its value is to be kept."""
@@ -203,9 +221,7 @@ class Found:
         tag = key_of(key)
         vr, expected = VR_OF_CODE[code], known_vr(tag)
         if vr in SIMPLE_VRS and expected is not None:
-            if vr != expected:
-                self.vrs[tag] = code
-            return tag
+            return tag if vr == expected else self.unexpected(key, code)
         if vr == "UN" and expected in KEPT_VRS and length < _LONGEST_UNKNOWN:
             return tag
         self.others.append(tag)
