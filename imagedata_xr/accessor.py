@@ -10,6 +10,7 @@ import xarray as xr
 
 from imagedata_xr import provenance, schema
 from imagedata_xr.errors import GeometryError, OptionError
+from imagedata_xr.facade import stands_for
 from imagedata_xr.index import grid_of, restore_indexes
 
 if TYPE_CHECKING:
@@ -47,6 +48,13 @@ class Med:
 
     def __init__(self, obj: xr.DataArray | xr.Dataset) -> None:
         self._obj = obj
+
+    def __repr__(self) -> str:
+        try:
+            text = provenance.summary(self._image)
+        except OptionError as error:
+            text = str(error)
+        return f"{text}\n  help(da.med) lists what .med does"
 
     @property
     def _image(self) -> xr.DataArray:
@@ -162,108 +170,126 @@ class Med:
         """
         print(provenance.summary(self._image), file=sys.stdout if buf is None else buf)
 
+    @stands_for("imagedata_xr.suv.suv")
     def suv(self) -> xr.DataArray:
         """Return PET values as SUV by body weight, g/ml; see `imagedata_xr.suv.suv`."""
         from imagedata_xr.suv import suv
 
         return suv(self._image)
 
+    @stands_for("imagedata_xr.formats.dicom.like.like")
     def like(self, template: Any, *, geometry: bool | str = False) -> xr.DataArray:
         """Return the image as one of a DICOM series's patient; see `imagedata_xr.formats.dicom.like`."""
         from imagedata_xr.formats.dicom.like import like
 
         return like(self._image, template, geometry=geometry)
 
+    @stands_for("imagedata_xr.resampling.resample_like")
     def resample_like(self, other: xr.DataArray | xr.Dataset, **options: Any) -> xr.DataArray:
         """Return the image on another one's grid; see `imagedata_xr.resampling.resample_like`."""
         from imagedata_xr.resampling import resample_like
 
         return resample_like(self._image, other, **options)
 
+    @stands_for("imagedata_xr.resampling.resample")
     def resample(self, spacing: Any = None, **options: Any) -> xr.DataArray:
         """Return the image evenly spaced, in mm; see `imagedata_xr.resampling.resample`."""
         from imagedata_xr.resampling import resample
 
         return resample(self._image, spacing, **options)
 
+    @stands_for("imagedata_xr.resampling.reorient")
     def reorient(self, orientation: str) -> xr.DataArray:
         """Return the voxels in another order; see `imagedata_xr.resampling.reorient`."""
         from imagedata_xr.resampling import reorient
 
         return reorient(self._image, orientation)
 
+    @stands_for("imagedata_xr.resampling.align")
     def align(self, other: xr.DataArray | xr.Dataset, **options: Any) -> xr.DataArray:
         """Return the image on another one's coordinates; see `imagedata_xr.resampling.align`."""
         from imagedata_xr.resampling import align
 
         return align(self._image, other, **options)
 
+    @stands_for("imagedata_xr.display.to_rgb")
     def to_rgb(self, **options: Any) -> xr.DataArray:
         """Return the image in colours; see `imagedata_xr.display.to_rgb`."""
         from imagedata_xr.display import to_rgb
 
         return to_rgb(self._image, **options)
 
+    @stands_for("imagedata_xr.display.overlay")
     def overlay(self, over: xr.DataArray, **options: Any) -> xr.DataArray:
         """Return the image with a mask or map over it; see `imagedata_xr.display.overlay`."""
         from imagedata_xr.display import overlay
 
         return overlay(self._image, over, **options)
 
+    @stands_for("imagedata_xr.formats.dicom.deidentify.deidentify")
     def deidentify(self, profile: Any = "basic", **options: Any) -> xr.DataArray:
         """Return the image without the patient's identity; see `imagedata_xr.deidentify`."""
         from imagedata_xr.formats.dicom.deidentify import deidentify
 
         return deidentify(self._image, profile, **options)
 
+    @stands_for("imagedata_xr.roi.stats")
     def roi_stats(self, regions: Any = None, **options: Any) -> pd.DataFrame:
         """Return n, volume, mean, sd... within regions; see `imagedata_xr.roi.stats`."""
         from imagedata_xr.roi import stats
 
         return stats(self._image, regions, **options)
 
+    @stands_for("imagedata_xr.pictures.montage")
     def montage(self, **options: Any) -> Any:
         """Return all slices side by side, as a picture; see `imagedata_xr.pictures.montage`."""
         from imagedata_xr.pictures import montage
 
         return montage(self._image, **options)
 
+    @stands_for("imagedata_xr.pictures.to_image")
     def to_image(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write a picture or film (.png, .gif, .mp4...); see `imagedata_xr.to_image`."""
         from imagedata_xr.pictures import to_image
 
         return to_image(self._image, path, **options)
 
+    @stands_for("imagedata_xr.formats.nifti.to_nifti")
     def to_nifti(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write a NIfTI file; see `imagedata_xr.to_nifti`."""
         from imagedata_xr.formats.nifti import to_nifti
 
         return to_nifti(self._image, path, **options)
 
+    @stands_for("imagedata_xr.formats.itk.to_itk")
     def to_itk(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write a file of ITK (.mha, .nrrd, .vtk...); see `imagedata_xr.to_itk`."""
         from imagedata_xr.formats.itk import to_itk
 
         return to_itk(self._image, path, **options)
 
+    @stands_for("imagedata_xr.formats.mat.to_mat")
     def to_mat(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write a MAT file; see `imagedata_xr.to_mat`."""
         from imagedata_xr.formats.mat import to_mat
 
         return to_mat(self._image, path, **options)
 
+    @stands_for("imagedata_xr.formats.itk.to_sitk")
     def to_sitk(self) -> Any:
         """Return a ``SimpleITK.Image``; see `imagedata_xr.formats.itk.to_sitk`."""
         from imagedata_xr.formats.itk import to_sitk
 
         return to_sitk(self._image)
 
+    @stands_for("imagedata_xr.formats.nifti.to_nibabel")
     def to_nibabel(self, **options: Any) -> Any:
         """Return a ``nibabel.Nifti1Image``; see `imagedata_xr.formats.nifti.to_nibabel`."""
         from imagedata_xr.formats.nifti import to_nibabel
 
         return to_nibabel(self._image, **options)
 
+    @stands_for("imagedata_xr.construct.to_numpy_affine")
     def to_numpy_affine(
         self, *, space: Space = "LPS"
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
@@ -272,24 +298,28 @@ class Med:
 
         return to_numpy_affine(self._image, space=space)
 
+    @stands_for("imagedata_xr.viewer.hv_image")
     def hv(self, **options: Any) -> Any:
         """Return the image as HoloViews, in mm; see `imagedata_xr.viewer.hv_image`."""
         from imagedata_xr.viewer import hv_image
 
         return hv_image(self._image, **options)
 
+    @stands_for("imagedata_xr.viewer.view")
     def view(self, **options: Any) -> Viewer:
         """Return the image in a viewer, to look at and draw in; see `imagedata_xr.view`."""
         from imagedata_xr.viewer import view
 
         return view(self._image, **options)
 
+    @stands_for("imagedata_xr.formats.dicom.write.to_dicom_seg")
     def to_dicom_seg(self, target: str | os.PathLike[str], **options: Any) -> Path | str:
         """Write a mask as a DICOM Segmentation; see `imagedata_xr.to_dicom_seg`."""
         from imagedata_xr.formats.dicom.write import to_dicom_seg
 
         return to_dicom_seg(self._image, target, **options)
 
+    @stands_for("imagedata_xr.formats.dicom.write.to_dicom")
     def to_dicom(self, target: str | os.PathLike[str], **options: Any) -> Path | str:
         """Write a folder of DICOM files; see `imagedata_xr.formats.dicom.write.to_dicom`."""
         from imagedata_xr.formats.dicom.write import to_dicom

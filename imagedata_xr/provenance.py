@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagedata_xr import schema
-from imagedata_xr.errors import HeaderError
+from imagedata_xr.errors import GeometryError, HeaderError
+from imagedata_xr.index import grid_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["frame_table", "header", "header_store", "summary"]
+
+# Where +x, -x of patient LPS lead, and so on; and the cosine from which an axis is called oblique.
+SIDES = (("left", "right"), ("back", "front"), ("head", "feet"))
+NEARLY = 0.9998
 
 
 def header_store(obj: xr.DataArray | xr.Dataset) -> Any:
@@ -130,8 +135,10 @@ def summary(obj: xr.DataArray) -> str:
         f"{schema.IMAGE if obj.name is None else obj.name}: {obj.dtype}, "
         + " x ".join(f"{d} {n}" for d, n in obj.sizes.items())
     ]
+    steps = _steps(obj)
     for dim in obj.dims:
         if dim not in obj.coords:
+            lines.append(f"  {dim}: no coordinate")
             continue
         coord = obj.coords[dim]
         unit = coord.attrs.get(schema.UNITS, "")
@@ -139,7 +146,9 @@ def summary(obj: xr.DataArray) -> str:
         # In arrays that come from netCDF, the source is the path of that file.
         stranger = "original_shape" in coord.encoding
         origin = (None if stranger else coord.encoding.get("source")) or sources.get(dim)
-        lines.append(f"  {dim}: {ends}" + (f", from {origin}" if origin else ""))
+        lines.append(
+            f"  {dim}: {ends}{steps.get(dim, '')}" + (f", from {origin}" if origin else "")
+        )
     if stored:
         lines.append(
             f"  stored: {stored['BitsStored']} of {stored['BitsAllocated']} bits, "
@@ -147,6 +156,24 @@ def summary(obj: xr.DataArray) -> str:
         )
     lines.extend(f"  passed over, no image: {name}" for name in stored.get("skipped", ()))
     return "\n".join(lines)
+
+
+def _steps(obj: xr.DataArray) -> dict[Hashable, str]:
+    """Return the step of each spatial axis and where its indices go, e.g. ", step 9, to the head"."""
+    try:
+        grid = grid_of(obj)
+    except GeometryError:
+        return {}
+    found: dict[Hashable, str] = {}
+    for name, axis, vector in zip(schema.SPATIAL, grid.axes, grid.orientation.T, strict=True):
+        try:
+            step = f", step {abs(axis.step):.5g}"
+        except GeometryError:
+            step = ", uneven" if axis.size > 1 else ""
+        most = int(np.abs(vector).argmax())
+        to = SIDES[most][int(vector[most] < 0)]
+        found[name] = f"{step}, to the {to}" + ("" if abs(vector[most]) > NEARLY else ", oblique")
+    return found
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -75,3 +77,33 @@ def test_select_is_a_mapping(folder):
     """A text as `select` is an error that shows the right form."""
     with pytest.raises(OptionError, match="mapping"):
         xr.open_dataarray(folder, engine="dicom", progress=False, select="EchoTime=4")
+
+
+def test_med_says_what_it_holds(series):
+    """Shown in a notebook: axes, units, steps, where they lead, and nothing of the patient."""
+    text = repr(series.med)
+    assert "slice: -3 to 3 mm, step 3, to the head" in text
+    assert "row:" in text
+    assert "to the back" in text
+    for name in ("PatientName", "PatientID"):
+        assert series.attrs[name] not in text
+    assert "uneven, to the head" in repr(series.isel(slice=[0, 2, 1]).med)
+    assert "time: 0 to 4 s" in repr(series.mean(["slice", "row", "column"]).med)
+    assert "no variable 'image'" in repr(series.to_dataset(name="other").med)
+
+
+def test_help_of_a_method(series):
+    """help() and editors show the options of the function behind a method, and its text."""
+    parameters = inspect.signature(series.med.to_dicom).parameters
+    assert "SeriesNumber" in series.med.to_dicom.__doc__
+    assert next(iter(parameters)) == "target"
+    assert {"keep_uid", "overwrite", "padding"} <= set(parameters)
+    for name in (name for name in dir(series.med) if not name.startswith("_")):
+        found = getattr(series.med, name)
+        if callable(found) and inspect.signature(found).parameters:
+            assert "Parameters\n" in inspect.getdoc(found), name
+
+
+def test_a_tree_says_what_it_holds(folder):
+    """Shown in a notebook, .med of a tree counts its series."""
+    assert repr(xr.open_datatree(folder, engine="dicom").med).startswith("1 series with images")

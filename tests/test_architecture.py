@@ -19,7 +19,7 @@ ROOT = Path(imagedata_xr.__file__).parent
 # import their own modules. The package itself stands on top.
 LEVELS = (
     ("errors", "schema", "progress"),
-    ("geometry", "naming"),
+    ("geometry", "naming", "facade"),
     ("options",),
     ("index",),
     ("frames",),

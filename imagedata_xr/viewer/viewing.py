@@ -21,12 +21,16 @@ def view(images: Any, **options: Any) -> Viewer:
     images : DataArray or sequence of DataArray
         Two to six dimensions, and colours.
     **options : Any
-        Of `imagedata_xr.viewer.Viewer`: overlay, planes, window, cmap, rois, phi...
+        Of `imagedata_xr.viewer.Viewer`, which explains them: ``overlay=mask``,
+        ``planes="orthogonal"``, ``window="lung"`` or ``(center, width)``, ``cmap="inferno"``,
+        ``overlay_cmap=``, ``rois=[...]``, ``orientation="radiological"``, ``linked=False``,
+        ``phi=False``, ``height=640``, ``per_page=``, ``columns=``.
 
     Returns
     -------
     Viewer
         A notebook shows it; ``show()`` serves it on this machine, ``save()`` writes a page.
+        What was drawn is in ``rois`` and ``mask``.
 
     Raises
     ------
