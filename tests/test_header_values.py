@@ -39,9 +39,9 @@ def element(tag, vr, value):
     return start + struct.pack("<H", len(value)) + value
 
 
-def file_of(*elements, syntax=b"1.2.840.10008.1.2.1\0"):
-    """Return a DICOM file of elements, byte for byte."""
-    meta = element(0x00020010, "UI", syntax)
+def file_of(*elements, syntax=b"1.2.840.10008.1.2.1\0", meta=b""):
+    """Return a DICOM file of elements, byte for byte; `meta` stands before the syntax."""
+    meta += element(0x00020010, "UI", syntax)
     length = element(0x00020000, "UL", struct.pack("<I", len(meta)))
     return bytes(128) + b"DICM" + length + meta + b"".join(elements)
 
@@ -426,6 +426,63 @@ def test_layouts_are_verified(changes, longer):
         assert together.own.keys() == {0x00080018, 0x00204000}
         assert together.get("ImageComments") == "othr"
         assert together.get("SOPInstanceUID") == "1.2.3.4.66"
+
+
+LENGTHS = st.integers(0, 9)
+
+
+def file_with_lengths(uid, comment, private, unread, low):
+    """Return a file whose values have lengths as given, before and after what must not move."""
+    text = b"0123456789"
+    even = (text[:uid] + b"\0")[: uid + uid % 2]
+    return file_of(
+        element(0x00080018, "UI", even),
+        element(0x00190010, "LO", b"SIEMENS MR HEADER "),
+        element(0x0019100C, "IS", text[:private]),
+        element(0x001910AA, "LO", text[:unread]),
+        element(0x00204000, "LT", text[:comment]),
+        struct.pack("<HH2sHI", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF)
+        + struct.pack("<HHI", 0xFFFE, 0xE000, 18)
+        + element(0x00081155, "UI", b"1.2.345678")
+        + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0),
+        element(0x00280010, "US", b"\2\0"),
+        element(0x00280103, "US", bytes([low, 0])),
+        element(0x00280106, "US", b"\xff\xff"),
+        element(0x00290010, "LO", b"SIEMENS CSA HEADER"),
+        element(0x00291010, "OB", bytes(1200)),
+        element(0x7FE00010, "OW", b"pixels"),
+        meta=element(0x00020003, "UI", even),
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(LENGTHS, LENGTHS, LENGTHS, LENGTHS, st.integers(0, 1)), min_size=2),
+    st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), max_size=3),
+)
+def test_layouts_with_values_of_other_lengths(lengths, changes):
+    """Where values are longer in one file than in another, the scan equals single reading."""
+    files = [bytearray(file_with_lengths(*one)) for one in lengths]
+    for place, byte in changes:
+        files[-1][place] = byte
+    scan = _Scan({}, WANTED_PRIVATE)
+    for data in files:
+        source = MemoryBytes("x", bytes(data))
+        try:
+            alone = read_header(source)
+        except FormatError:
+            with pytest.raises(FormatError):
+                scan.read(source)
+            continue
+        together = scan.read(source)
+        assert (alone is None) == (together is None)
+        if alone is not None:
+            assert facts(alone) == facts(together)
+            for header in (alone, together):
+                csa = header.private(0x0029, "SIEMENS CSA HEADER", 0x10)
+                assert csa is None or len(csa) == 1200 or changes
+    if not changes and len({one[-1] for one in lengths}) == 1:
+        assert scan.layouts.hits == len(lengths) - 1
 
 
 class Asking:

@@ -4,17 +4,20 @@ The layout of a file tried on the next ones: within a series it is mostly the sa
 What a file is and how it is walked over depends on nothing but the element headers met (tag, VR,
 length), the transfer syntax, and the names of private creators. Where all of these bytes stand in
 another file at the same places, the walk there would meet the same elements, one after the other;
-then only the values whose bytes differ have to be taken.
+then only the values whose bytes differ have to be taken. Numbers written as text are shorter in one
+file than in another: where nothing but the length of such a value differs, what follows it is
+looked for as many bytes further on.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import insort
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imagedata_xr.formats.dicom.headers.dictionary import LONG_CODES, key_of
+from imagedata_xr.formats.dicom.headers.dictionary import LONG_CODES, SHORT_CODES, key_of
 from imagedata_xr.formats.dicom.headers.header import Header
 from imagedata_xr.formats.dicom.headers.shared import DECISIVE
 from imagedata_xr.formats.dicom.headers.walk import (
@@ -27,6 +30,8 @@ from imagedata_xr.formats.dicom.headers.walk import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
     import numpy.typing as npt
 
     from imagedata_xr.frames import Source
@@ -35,12 +40,59 @@ __all__ = ["Layouts", "retrace"]
 
 # A series of several echoes or of slices with and without some element has a few layouts.
 _KEPT = 6
+# Values of other lengths that one file may add to those that are known to vary.
+_MOST_NEW = 8
 # Learning costs as much as walking: too many layouts are none.
 _PATIENCE = 8
 _FIRST_DATA = 0x0100_0000
 _SYNTAX = 0x00020010
 # After the preamble: DICM, and the element that tells the length of the file meta information.
 _PREFIX, _META = 128, 144
+_META_LENGTH = 140
+# Neither the walk nor pydicom makes a difference between lengths of a value with a short VR.
+_Slot = tuple[int, int, int, int | None]
+
+
+class _Placed:
+    """
+    The bytes of a file where a layout has them.
+
+    Attributes
+    ----------
+    data : bytes
+        Values of other lengths are those of the layout's model in it.
+    whole : bool
+        Whether the file had enough bytes.
+    shift : int
+        How much longer the file is than the model, up to its pixels.
+    meta : int
+        How much longer its file meta information is.
+    moves : list of tuple of int
+        Ends of values of other lengths in the model, and how much further on the file is there.
+    changed : list of tuple
+        Tag of such a value, or None where nobody keeps it, and its begin and end in the file.
+    """
+
+    __slots__ = ("changed", "data", "meta", "moves", "shift", "whole")
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.whole = False
+        self.shift = self.meta = 0
+        self.moves: list[tuple[int, int]] = []
+        self.changed: list[tuple[int | None, int, int]] = []
+
+    def shifted(self, located: Mapping[int, tuple[int, int]]) -> Mapping[int, tuple[int, int]]:
+        """Return offsets and lengths in the model as those in the file."""
+        if not located or not self.moves:
+            return located
+        return {
+            tag: (
+                offset + max((one for one in self.moves if one[0] <= offset), default=(0, 0))[1],
+                length,
+            )
+            for tag, (offset, length) in located.items()
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,32 +103,83 @@ class _Layout:
     Attributes
     ----------
     model : Header
-    length : int
-        Bytes before the pixels.
+    start : int
+        Where the data set begins, after file meta information.
+    data : bytes
+        Up to the pixels.
     first : ndarray of uint8, shape (length,)
+        The same.
     matters : ndarray of bool, shape (length,)
         False for the bytes of values that nobody keeps.
     owner : ndarray of int, shape (length,)
         Index of the value in `values` that a byte belongs to; -1 where it decides on the walk.
     values : tuple of tuple of int
         Tag, begin and end of the values that are kept.
+    slots : dict of int to tuple
+        Where the length of a value stands that may have another one: this place, the value's begin
+        and end, and its tag or None.
+    loose : list of tuple
+        Those of `slots` that have had another length, in their order.
     """
 
     model: Header
-    length: int
+    start: int
+    data: bytes
     first: npt.NDArray[np.uint8]
     matters: npt.NDArray[np.bool_]
     owner: npt.NDArray[np.int32]
     values: tuple[tuple[int, int, int], ...]
+    slots: dict[int, _Slot]
+    loose: list[_Slot] = field(default_factory=list)
 
-    def differences(self, data: bytes) -> set[int] | None:
-        """Return the indices of the values that differ, None where the layout does."""
-        if len(data) < self.length:
-            return None
-        differs = np.frombuffer(data, np.uint8, self.length) != self.first
-        differs &= self.matters
-        owners = set(self.owner[differs].tolist())
-        return None if -1 in owners else owners
+    def match(self, data: bytes) -> tuple[_Placed, set[int]] | None:
+        """Return where a file's bytes are, and which values differ; None where the layout does."""
+        loose = self.loose
+        for _ in range(_MOST_NEW):
+            placed = self._place(data, loose)
+            differs = np.frombuffer(placed.data, np.uint8, len(self.data)) != self.first
+            differs &= self.matters
+            owner = self.owner[differs]
+            owners = set(owner.tolist())
+            if -1 not in owners:
+                promised = int.from_bytes(data[_META_LENGTH:_META], "little")
+                if not placed.whole or promised + _META != self.start + placed.meta:
+                    return None
+                self.loose[:] = loose
+                return placed, owners
+            place = int(np.flatnonzero(differs)[(owner == -1).argmax()])
+            slot = self.slots.get(place) or self.slots.get(place - 1)
+            if slot is None or slot in loose:
+                return None
+            loose = [*loose]
+            insort(loose, slot)
+        return None
+
+    def _place(self, data: bytes, loose: list[_Slot]) -> _Placed:
+        """Return the bytes of a file moved to where they are in the model."""
+        placed, model = _Placed(), self.data
+        place = shift = 0
+        parts: list[bytes] = []
+        if data[_META_LENGTH:_META] != model[_META_LENGTH:_META]:
+            # It must be what the values of other lengths make it: `match` looks.
+            parts, place = [data[:_META_LENGTH], model[_META_LENGTH:_META]], _META
+        for where, begin, end, tag in loose:
+            at = where + shift
+            length = int.from_bytes(data[at : at + 2], "little")
+            if length != end - begin:
+                parts += (data[place + shift : at], model[where:end])
+                placed.changed.append((tag, begin + shift, begin + shift + length))
+                shift += length - (end - begin)
+                place = end
+                placed.moves.append((end, shift))
+                if end <= self.start:
+                    placed.meta = shift
+        moved = b"".join([*parts, data[place + shift :]]) if parts else data
+        placed.whole = len(data) - shift >= len(model) <= len(moved)
+        # What a shorter file has may still tell which of its values are shorter.
+        placed.data = moved if placed.whole else moved.ljust(len(model), b"\0")
+        placed.shift = shift
+        return placed
 
 
 class Layouts:
@@ -110,33 +213,39 @@ class Layouts:
             Length of the file.
         """
         for layout in self._known:
-            owners = layout.differences(data)
-            if owners is not None:
-                return self._header(layout, owners, source, data, size)
+            found = layout.match(data)
+            if found is not None:
+                self.hits += 1
+                if layout is not self._known[0]:
+                    self._known.remove(layout)
+                    self._known.insert(0, layout)
+                placed, owners = found
+                model = layout.model
+                return Header(
+                    source,
+                    model.shared,
+                    self._own(layout, owners, placed, data),
+                    len(layout.data) + placed.shift,
+                    model.pixel_length,
+                    size=size,
+                    located=placed.shifted(model.located),
+                )
         return None
 
-    def _header(
-        self, layout: _Layout, owners: set[int], source: Source, data: bytes, size: int | None
-    ) -> Header:
-        self.hits += 1
-        if layout is not self._known[0]:
-            self._known.remove(layout)
-            self._known.insert(0, layout)
-        intern, model, values = self._pool.setdefault, layout.model, layout.values
-        own = model.own.copy()
+    def _own(
+        self, layout: _Layout, owners: set[int], placed: _Placed, data: bytes
+    ) -> dict[int, bytes]:
+        intern, values, moved = self._pool.setdefault, layout.values, placed.data
+        own = layout.model.own.copy()
         for number in owners:
             tag, begin, end = values[number]
-            value = data[begin:end]
+            value = moved[begin:end]
             own[tag] = intern(value, value)
-        return Header(
-            source,
-            model.shared,
-            own,
-            model.pixel_offset,
-            model.pixel_length,
-            size=size,
-            located=model.located,
-        )
+        for changed, begin, end in placed.changed:
+            if changed is not None:
+                value = data[begin:end]
+                own[changed] = intern(value, value)
+        return own
 
     def learn(self, header: Header, data: bytes, start: int) -> None:
         """
@@ -170,8 +279,25 @@ class Layouts:
         for begin, end in decisive:
             owner[begin:end] = -1
         first = np.frombuffer(data, np.uint8, length)
-        self._known.insert(0, _Layout(header, length, first, owner != -2, owner, values))
+        slots = _slots(data, places | found, elements)
+        layout = _Layout(header, start, data[:length], first, owner != -2, owner, values, slots)
+        self._known.insert(0, layout)
         del self._known[_KEPT:]
+
+
+def _slots(
+    data: bytes, places: dict[int, tuple[int, int]], kept: Container[int]
+) -> dict[int, _Slot]:
+    """Return the places of lengths that decide on nothing but where the next element is."""
+    found: dict[int, _Slot] = {}
+    for tag, (begin, end) in places.items():
+        creator = tag >> 16 & 1 and not tag & 0xFF00
+        code = int.from_bytes(data[begin - 4 : begin - 2], "little")
+        head = int.from_bytes(data[begin - 8 : begin - 4], "little")
+        short = code in SHORT_CODES and head == key_of(tag)
+        if short and not creator and tag != _SYNTAX and tag not in DECISIVE:
+            found[begin - 2] = (begin - 2, begin, end, tag if tag in kept else None)
+    return found
 
 
 def retrace(
