@@ -282,7 +282,9 @@ def _tree(listing: Listing) -> Iterator[str]:
             yield from _studies(patient, listing.level)
     if listing.others:
         kinds = ", ".join(f"{count} {_printable(name)}" for name, count in listing.others.items())
-        yield f"and {_plural(sum(listing.others.values()), 'file')} that are no DICOM ({kinds})"
+        count = sum(listing.others.values())
+        are = "is" if count == 1 else "are"
+        yield f"and {_plural(count, 'file')} that {are} no DICOM ({kinds})"
 
 
 def _studies(rows: Sequence[dict[str, Any]], level: str) -> Iterator[str]:
@@ -321,7 +323,9 @@ def _series(row: dict[str, Any], widths: Sequence[int], is_last: bool) -> str:  
         f"{'└' if is_last else '├'}─ {number:>{widths[0]}}  {modality:<{widths[1]}}  "
         f"{description:<{widths[2]}}  {count:>{widths[3]}}"
     ).rstrip()
-    return f"{text}  ! {_printable('; '.join(row['problems']))}" if row["problems"] else text
+    # The first lines only: the arguments that help would be long here, and dicom_dump shows them.
+    problems = "; ".join(problem.splitlines()[0] for problem in row["problems"] if problem)
+    return f"{text}  ! {_printable(problems)}" if problems else text
 
 
 def _grouped(rows: Sequence[dict[str, Any]], level: str) -> list[list[dict[str, Any]]]:

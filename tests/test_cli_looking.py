@@ -8,9 +8,11 @@ import shutil
 import pydicom
 import pytest
 import xarray as xr
+from PIL import Image
 
 from imagedata_xr.testing import Phantom, drop_file, duplicate_file, truncate_file, write_series
 from imagedata_xr_cli import family, looking
+from imagedata_xr_cli.show import main as show
 
 NAMED = {"PatientName": "Doe^Jane", "PatientID": "ID-4711", "SeriesDescription": "echoes"}
 ECHOES = Phantom(axes={"te": [10, 20, 30]}, attributes=NAMED)
@@ -157,3 +159,26 @@ def test_family_help_and_errors(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("imagedata-xr: error: ")
     shutil.rmtree(tmp_path)
     assert family.main(["validate", str(tmp_path)]) == 1
+
+
+def test_show_names_what_it_leaves_out(tmp_path, capsys):
+    """Of a study, all series are in the picture, or named with the reason, without the patient."""
+    pytest.importorskip("holoviews")
+    for number in range(5):
+        write_series(
+            Phantom(attributes=NAMED | {"SeriesNumber": number}, seed=number),
+            tmp_path / "in" / str(number),
+        )
+    files = write_series(
+        Phantom(axes={"te": [1, 2]}, attributes=NAMED, seed=9), tmp_path / "in" / "te"
+    )
+    drop_file(files[1])
+    status, printed, error = call(
+        capsys, show, "--no-names", "--save", tmp_path / "x.png", tmp_path / "in"
+    )
+    assert status == 0
+    assert "written" in printed
+    assert "not shown: " in error
+    assert "make no complete grid" in error
+    with Image.open(tmp_path / "x.png") as picture:
+        assert picture.width >= 5 * picture.height / 2

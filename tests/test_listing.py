@@ -126,6 +126,18 @@ def test_what_is_no_image(tmp_path):
     assert str(listing).endswith("\nand 2 files that are no DICOM (1 .nii.gz, 1 .txt)")
 
 
+def test_problems_are_one_line(tmp_path):
+    """An incomplete series has the first line of its error beside it, whole and readable."""
+    files = write_series(Phantom(axes={"te": [1, 2]}, shape=(2, 4, 4)), tmp_path / "a")
+    files[0].unlink()
+    (tmp_path / "notes.txt").write_text("text")
+    text = str(imagedata_xr.ls(tmp_path))
+    assert "! 3 frames over 2 slice(s) make no complete grid" in text
+    assert "\N{REPLACEMENT CHARACTER}" not in text
+    assert "select=" not in text
+    assert text.endswith("and 1 file that is no DICOM (1 .txt)")
+
+
 def test_headers_do_not_command_the_terminal(tmp_path):
     """Control characters of headers are not printed."""
     attributes = {"PatientID": "A\x1b[2JB", "SeriesDescription": "x\x1b]0;owned\x07"}

@@ -301,6 +301,9 @@ def test_key_that_no_frame_has():
     """A misspelled keyword never falls back to something else."""
     with pytest.raises(IncompleteGridError, match="did you mean EchoTime"):
         cube(frames(Phantom(axes={"te": [5, 10]})), "EchoTim")
+    with pytest.raises(IncompleteGridError) as caught:
+        cube(frames(Phantom(axes={"te": [5, 10]})), "echotime")
+    assert str(caught.value).count("did you mean") == 1
 
 
 def test_coil_elements_are_a_dimension():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagedata_xr.cli.opening import open_each
-from imagedata_xr.errors import NoImagesError, OptionError
+from imagedata_xr.errors import NoImagesError, OptionError, SkippedFileWarning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,11 +52,15 @@ def show(  # noqa: PLR0913 - one for each option
     ImagedataError
         There is nothing to show.
     """
-    found = list(open_each(sources, choice, progress=None))
+    found = list(open_each(sources, choice, phi=phi, progress=None))
     images = [one.image for one in found if one.image is not None]
     if not images:
         reasons = "; ".join(one.problem.splitlines()[0] for one in found)
         raise NoImagesError(f"there is nothing to show: {reasons or 'no image'}")
+    for one in found:
+        if one.image is None:
+            reason = one.problem.splitlines()[0]
+            warnings.warn(f"not shown: {one.name}: {reason}", SkippedFileWarning, stacklevel=2)
     from imagedata_xr.viewer import show_image, view
 
     if save is None:
@@ -64,7 +69,7 @@ def show(  # noqa: PLR0913 - one for each option
     suffix = Path(save).suffix.lower()
     if suffix not in (".html", ".png"):
         raise OptionError(f"--save {save}: the name ends in .html or .png")
-    shown = view(images, phi=phi)
+    shown = view(images, phi=phi, per_page=len(images))
     if suffix == ".html":
         shown.save(save)
     else:

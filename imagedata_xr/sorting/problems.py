@@ -107,7 +107,7 @@ def incomplete(
     if asked:
         text += f" over {' x '.join(key[0].name for key in asked)}"
     if reason:
-        text += f": {reason}{_meant(asked)}"
+        text += f": {reason}{'' if 'did you mean' in reason else _meant(asked)}"
     if len(counts) > 1:
         text += "; frames a slice: " + ", ".join(
             f"{count} in {slices} slice(s)" for count, slices in sorted(counts.items())

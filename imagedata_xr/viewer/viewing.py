@@ -97,6 +97,7 @@ def show_image(images: Any, *, port: int = 0, browser: bool = True, **options: A
         Of `imagedata_xr.viewer.Viewer`.
     """
     server = view(images, **options).show(port=port, browser=browser)
+    print("Close its tab, or press Ctrl-C, to stop", flush=True)  # noqa: T201 - for a person
     try:
         server.wait()
     except KeyboardInterrupt:
