@@ -12,15 +12,27 @@ scalar coordinate, as after ``isel(slice=3)``, has no index: xarray compares it 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+import inspect
+import warnings
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import xarray as xr
 from xarray.indexes import PandasIndex
 
-from imagedata_xr.errors import GeometryError, GridMismatchError, OptionError
+from imagedata_xr.errors import DataWarning, GeometryError, GridMismatchError, OptionError
 from imagedata_xr.geometry import EVEN_TOLERANCE, Axis, Grid
-from imagedata_xr.schema import ACQUISITION, DIRECTION, MM, SPACING, SPATIAL, TIME, UNITS, VOLUME
+from imagedata_xr.schema import (
+    ACQUISITION,
+    COLUMN,
+    DIRECTION,
+    MM,
+    SPACING,
+    SPATIAL,
+    TIME,
+    UNITS,
+    VOLUME,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -35,6 +47,13 @@ __all__ = ["AxisIndex", "PositionIndex", "grid_of", "position_coords", "restore_
 DIRECTION_TOLERANCE = 5e-4  # per component of the unit vector: 0.03 degrees
 
 T = TypeVar("T", xr.DataArray, xr.Dataset)
+
+
+class Origin(Protocol):
+    """What an image was read from, as far as its axes ask it."""
+
+    def remarks(self, other: Any) -> list[str]:
+        """Say what is wrong with combining an image of this origin with one of another."""
 
 
 class AxisIndex(PandasIndex):
@@ -79,8 +98,8 @@ class AxisIndex(PandasIndex):
         self.attrs: dict[Any, Any] = {}
         self.rtol: float = self.RTOL_OF.get(dim, self.RTOL)
         self.step_before: float | None = None
-        # What was put end to end along the axis: for those who read it, nothing here looks at it.
-        self.origins: tuple[Any, ...] = ()
+        # What the axis was read with; after a union or concat, that of all parts.
+        self.origins: tuple[Origin, ...] = ()
 
     @classmethod
     def from_variables(
@@ -109,7 +128,7 @@ class AxisIndex(PandasIndex):
         for other in own:
             own[0].check_direction(other)
             made.attrs, made.rtol = own[0].attrs, own[0].rtol
-            made.origins += tuple(one for one in other.origins if one not in made.origins)
+            made.origins = _united(made.origins, other.origins)
         return made
 
     def create_variables(self, variables: Mapping[Any, xr.Variable] | None = None) -> Any:
@@ -123,7 +142,10 @@ class AxisIndex(PandasIndex):
         if type(other) is not type(self) or self.index.size != other.index.size:
             return False
         mine, theirs, margin = _values(self), _values(other), self._tolerance(other)
-        return self._agrees(other) and np.allclose(mine, theirs, 0, margin, equal_nan=True)
+        same = self._agrees(other) and np.allclose(mine, theirs, 0, margin, equal_nan=True)
+        if same:
+            self._say_whose(other)
+        return same
 
     def join(self, other: Self, how: str = "inner") -> Self:
         """Return the common values (all with ``how="outer"``), in the order of this axis."""
@@ -132,14 +154,17 @@ class AxisIndex(PandasIndex):
             return self
         match = self._match(other)
         self._check_overlap(other, match, how)
+        self._say_whose(other)
+        made, extra = self, other.index[match < 0]
         if how == "inner":
-            return self._replace(self.index[np.sort(match[match >= 0])])
-        extra = other.index[match < 0]
-        if not extra.size:
-            return self
-        ascends = self.index.is_monotonic_increasing or not self.index.is_monotonic_decreasing
-        union = self.index.append(extra).sort_values(ascending=ascends)
-        return self._replace(union, coord_dtype=union.dtype)
+            made = self._replace(self.index[np.sort(match[match >= 0])])
+        elif extra.size:
+            ascends = self.index.is_monotonic_increasing or not self.index.is_monotonic_decreasing
+            union = self.index.append(extra).sort_values(ascending=ascends)
+            made = self._replace(union, coord_dtype=union.dtype)
+        if made is not self:
+            made.origins = _united(self.origins, other.origins)
+        return made
 
     def reindex_like(
         self, other: Self, method: str | None = None, tolerance: Any = None
@@ -217,6 +242,14 @@ class AxisIndex(PandasIndex):
             raise GridMismatchError(f"{self.dim!r} has a value twice: use drop_duplicates first")
         found, distance = _nearest(_values(self), _values(other))
         return np.where(distance <= self._tolerance(other), found, -1)
+
+    def _say_whose(self, other: Self) -> None:
+        """Warn where two images are not of one patient, or not in one space: once, not by axis."""
+        if self.dim != COLUMN:
+            return
+        pairs = [(a, b) for a in self.origins for b in other.origins if a is not b]
+        for text in dict.fromkeys(text for a, b in pairs for text in a.remarks(b)):
+            warnings.warn(text, DataWarning, stacklevel=_outside())
 
     def _agrees(self, other: Self) -> bool:
         return self.dim == other.dim
@@ -394,6 +427,22 @@ def _axis(obj: xr.DataArray | xr.Dataset, name: str) -> Axis:
         return Axis(np.atleast_1d(coord), coord.attrs[DIRECTION], spacing)
     except GeometryError as error:
         raise GeometryError(f"coordinate {name!r}: {error}") from error
+
+
+def _united(mine: tuple[Origin, ...], theirs: tuple[Origin, ...]) -> tuple[Origin, ...]:
+    return (*mine, *(one for one in theirs if all(one is not other for other in mine)))
+
+
+def _outside() -> int:
+    """Return the stack level, for `warnings.warn` one level up, of the code that called xarray."""
+    own = inspect.currentframe()
+    frame, level = None if own is None else own.f_back, 1
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.partition(".")[0] not in ("xarray", "imagedata_xr", "numpy"):
+            return level
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _values(index: PandasIndex) -> Floats:

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 import xarray as xr
 
-from imagedata_xr.errors import HeaderError, OptionError
+from imagedata_xr.errors import DataWarning, HeaderError, OptionError
 from imagedata_xr.testing import Phantom, write_series
 
 AXES = {"time": [0, 2.5, 5]}
@@ -158,8 +158,10 @@ def test_another_patient(tmp_path, pair):
                 text = str(ds)
                 assert not any(str(uid) in text for uid in uids(a).ravel())
                 assert "SourceImageSequence" not in ds
-    with pytest.raises(HeaderError):
-        ((a + other) / 2).med.to_dicom(tmp_path / "mixed")
+    with pytest.warns(DataWarning, match="two patients"):
+        mixed = (a + other) / 2
+    with pytest.raises(HeaderError, match="several patients"):
+        mixed.med.to_dicom(tmp_path / "mixed")
 
 
 def test_deidentified(tmp_path, pair):

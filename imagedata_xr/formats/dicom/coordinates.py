@@ -10,6 +10,7 @@ from imagedata_xr import schema
 from imagedata_xr.dataset import Labels
 from imagedata_xr.errors import OptionError
 from imagedata_xr.formats.dicom.headerstore import HeaderStore
+from imagedata_xr.formats.dicom.whose import whose_of
 from imagedata_xr.frames import attribute
 from imagedata_xr.sorting.columns import read
 from imagedata_xr.sortkeys import readings
@@ -64,7 +65,7 @@ def per_frame(cube: Cube, coords: Sequence[str]) -> dict[str, Labels]:
         found[keyword] = Labels(_wanted(keyword, flat).reshape(shape))
     uids = np.array([str(uid or "") for uid in attribute(schema.SERIES, flat)]).reshape(shape)
     places = [(frame.ref.source, frame.ref.number) for frame in flat]
-    store = HeaderStore(dict(zip(keys, places, strict=True)), _labels(cube))
+    store = HeaderStore(dict(zip(keys, places, strict=True)), _labels(cube), whose_of(flat))
     found[schema.SERIES] = Labels(uids, {}, {schema.HEADERS: store})
     return found
 

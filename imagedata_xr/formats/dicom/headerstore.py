@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagedata_xr import schema
 from imagedata_xr.errors import HeaderError
+from imagedata_xr.formats.dicom.whose import PATIENTS, SPACES, Whose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,10 +41,16 @@ class HeaderStore:
         Key of a frame to the source of its instance and the frame's number therein.
     labels : mapping of str to ndarray
         Acquisition dimension to its value for every frame, in the order of `places`.
+    whose : Whose
+        The patient and the space of the frames.
+    met : set of str
+        What was said when the array was combined with others: of another patient, or space.
     """
 
     places: Mapping[int, tuple[Source, int]]
     labels: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    whose: Whose = field(default_factory=Whose)
+    met: set[str] = field(default_factory=set, compare=False)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -90,6 +97,16 @@ class HeaderStore:
     def clean(self, frame: Frame) -> Frame:
         """Return a frame as those who ask the store may know it: here, as it is."""
         return frame
+
+    def remarks(self, other: object) -> list[str]:
+        """Say what is wrong with combining images of two stores, and remember it."""
+        if not isinstance(other, HeaderStore):
+            return []
+        found = [PATIENTS] if self.whose.is_stranger(other.whose) else []
+        found += [SPACES] if not found and self.whose.is_elsewhere(other.whose) else []
+        self.met.update(found)
+        other.met.update(found)
+        return found
 
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)

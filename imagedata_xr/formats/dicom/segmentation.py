@@ -34,6 +34,7 @@ from imagedata_xr.formats.dicom.masks import MaskReader
 from imagedata_xr.formats.dicom.nested import sequences_of
 from imagedata_xr.formats.dicom.pixels import stored_dtype
 from imagedata_xr.formats.dicom.segments import segment_attributes, segments_of
+from imagedata_xr.formats.dicom.whose import whose_of
 from imagedata_xr.frames import Frame, PixelRef, attribute
 from imagedata_xr.lazy import FrameArray, lazily
 
@@ -344,7 +345,8 @@ def _warn_uneven(stack: Stack) -> None:
 
 def _provenance(stack: Stack, keys: npt.NDArray[np.int64]) -> dict[str, Labels]:
     series = str(stack.frames[0].values.get(schema.SERIES) or "")
-    store = HeaderStore({f.hash: (f.ref.source, f.ref.number) for f in stack.frames})
+    places = {f.hash: (f.ref.source, f.ref.number) for f in stack.frames}
+    store = HeaderStore(places, whose=whose_of(stack.frames))
     return {
         schema.FRAME: Labels(keys),
         schema.SERIES: Labels(np.full(keys.shape, series), {}, {schema.HEADERS: store}),

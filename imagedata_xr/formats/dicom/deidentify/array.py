@@ -176,7 +176,13 @@ def _clean_store(store: HeaderStore, profile: Profile, who: str) -> CleanStore:
     keys = _new_keys(store, profile)
     places = {new: store.places[old] for new, old in keys.items()}
     return CleanStore(
-        origin=store, keys=keys, profile=profile, patient_id=who, places=places, labels=store.labels
+        origin=store,
+        keys=keys,
+        profile=profile,
+        patient_id=who,
+        places=places,
+        labels=store.labels,
+        whose=store.whose,
     )
 
 

@@ -21,6 +21,7 @@ from imagedata_xr.formats.dicom.write.classes import (
 from imagedata_xr.formats.dicom.write.derived import drop_pixel_facts, keep_common, mark_derived
 from imagedata_xr.formats.dicom.write.lineage import own_frames
 from imagedata_xr.formats.dicom.write.multiframe import is_segmentation
+from imagedata_xr.formats.dicom.write.patient import in_one_space
 from imagedata_xr.formats.dicom.write.pet import complete_pet
 from imagedata_xr.formats.dicom.write.source_headers import cut_of
 from imagedata_xr.formats.dicom.write.template import header_from_attrs, require_known
@@ -228,6 +229,8 @@ class Headers:
         if self.template is None:
             require_known(base, asked=bool(given))
         drop_pixel_facts(base)
+        if not in_one_space(self.layout.image):
+            base.pop("FrameOfReferenceUID", None)
         if "StudyInstanceUID" not in base:
             base.StudyInstanceUID = self._study
         if self.layout.grid is not None and "FrameOfReferenceUID" not in base:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from imagedata_xr import schema
 from imagedata_xr.errors import HeaderError, ImagedataError
 from imagedata_xr.formats.dicom.like import template_image
+from imagedata_xr.formats.dicom.write.patient import in_one_space, require_one_patient
 from imagedata_xr.formats.dicom.write.source_headers import SourceFrames, source_frames
 from imagedata_xr.formats.dicom.write.template import (
     header_from_attrs,
@@ -56,8 +57,10 @@ def origin_of(layout: Layout, template: Any, *, asked: set[str]) -> Origin:
     Raises
     ------
     HeaderError
-        Nobody knows the patient, or the frames are those of several series.
+        Nobody knows the patient, there are several, or the frames are those of several series.
     """
+    if template is None and "PatientID" not in asked:
+        require_one_patient(layout)
     sources = source_frames(layout)
     if sources is not None and template is None and _has_others(sources, layout):
         raise HeaderError(
@@ -74,6 +77,8 @@ def origin_of(layout: Layout, template: Any, *, asked: set[str]) -> Origin:
     if header is None:
         header = header_from_attrs(layout.image.attrs)
         require_known(header, asked=bool(asked & {"PatientID", "PatientName"}))
+        if not in_one_space(layout.image):
+            header.pop("FrameOfReferenceUID", None)
     return Origin(header, sources)
 
 

@@ -34,6 +34,7 @@ from imagedata_xr.formats.dicom.write.instances import (
 from imagedata_xr.formats.dicom.write.keywords import needs_unicode
 from imagedata_xr.formats.dicom.write.lineage import lineage_of, own_frames
 from imagedata_xr.formats.dicom.write.patch import Original, Patches, UnusualError, write_file
+from imagedata_xr.formats.dicom.write.patient import require_one_patient
 from imagedata_xr.formats.dicom.write.source_headers import cut_of, source_frames
 from imagedata_xr.formats.dicom.write.target import file_name
 from imagedata_xr.formats.dicom.write.template import apply_template
@@ -193,6 +194,8 @@ def write_series(layout: Layout, wish: Wish, folder: Path) -> None:
     wish : Wish
     folder : Path
     """
+    if wish.template is None and "PatientID" not in {element.keyword for element in wish.extra}:
+        require_one_patient(layout)
     sources = source_frames(layout)
     keys = layout.along(schema.FRAME)
     if sources is not None and not _covers(sources, layout, keys):
