@@ -233,6 +233,11 @@ class Incoming:
         self._hash.update(data)
         self._file.write(data)
 
+    def opened(self) -> BinaryIO:
+        """Return the file as far as it is written, for reading."""
+        self._file.flush()
+        return self._part.open("rb")
+
     @property
     def path(self) -> Path:
         """The file's name when it is complete."""

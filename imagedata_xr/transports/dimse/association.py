@@ -1,10 +1,9 @@
 """
 Associations with pynetdicom: tuned, bounded, silent, and with errors that say what happened.
 
-pynetdicom 3.0.4 is used with three changes, all here. Its sockets wait for each other (Nagle's
-algorithm here, delayed acknowledgements there): 40 ms a message. One answer in some thousand is
-lost, because the thread that serves requests can pass its checkpoint just when it is closed, and
-take the answer. And it logs what is asked and answered, with the names of patients.
+pynetdicom 3.0.4 negotiates them; `Exchange` carries their messages. Its sockets wait for each other
+(Nagle's algorithm here, delayed acknowledgements there): 40 ms a message. And it logs what is
+asked and answered, with the names of patients.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from imagedata_xr.errors import (
     PeerConnectionError,
     RejectedError,
 )
+from imagedata_xr.transports.dimse.exchange import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
 
     from imagedata_xr.errors import TransportError
+    from imagedata_xr.transports.core.policy import Timeouts
     from imagedata_xr.transports.dimse.peer import Peer
 
 __all__ = [
     "PDU",
     "TemporaryRejectionError",
     "associated",
+    "exchange_over",
     "library",
-    "size_guard",
     "socket_handlers",
 ]
 
 PDU: Final = 131072
 # Some send more than was agreed; none has a reason to send this much.
 _LARGEST_PDU: Final = 16 << 20
-_OVERHEAD: Final = 1 << 20
 _RESULT_TRANSIENT: Final = 2
 _REJECTED: Final = (1, _RESULT_TRANSIENT)
 _TITLE_REASONS: Final = {3: "the calling AE title", 7: "the called AE title"}
@@ -73,47 +73,6 @@ def library() -> Any:
     _config.LOG_RESPONSE_IDENTIFIERS = False
     _config.LOG_HANDLER_LEVEL = "none"
     return pynetdicom
-
-
-class _Checkpoint:
-    """
-    In place of the event at which the reactor of an association is halted.
-
-    `clear` returns when the reactor really stands still, so that it cannot take an answer that
-    somebody else waits for.
-    """
-
-    def __init__(self, association: Association) -> None:
-        self._condition = threading.Condition()
-        self._open = True
-        self._parked = False
-        self._association = association
-
-    def is_set(self) -> bool:
-        return self._open
-
-    def wait(self, timeout: float | None = None) -> bool:
-        with self._condition:
-            while not self._open:
-                self._parked = True
-                self._condition.notify_all()
-                self._condition.wait(timeout)
-            self._parked = False
-        return True
-
-    def set(self) -> None:
-        with self._condition:
-            self._open = True
-            self._parked = False
-            self._condition.notify_all()
-
-    def clear(self) -> None:
-        with self._condition:
-            self._open = False
-            if threading.current_thread() is self._association:
-                return
-            while not self._parked and self._association.is_alive():
-                self._condition.wait(0.05)
 
 
 def socket_handlers(idle: float) -> list[Any]:
@@ -167,23 +126,6 @@ def _bounded(raw: socket.socket) -> Callable[[int], bytearray]:
     return receive
 
 
-def size_guard(limit: int) -> list[Any]:
-    """Return the event handlers that drop the connection of a message beyond a limit in bytes."""
-    evt = library().evt
-    seen: dict[int, int] = {}
-
-    def moved(event: Any) -> None:
-        key = id(event.assoc)
-        seen[key] = seen.get(key, 0) + len(event.data)
-        if seen[key] > limit + _OVERHEAD:
-            event.assoc.dul.socket.close()
-
-    def complete(event: Any) -> None:
-        seen.pop(id(event.assoc), None)
-
-    return [(evt.EVT_DATA_RECV, moved), (evt.EVT_DIMSE_RECV, complete)]
-
-
 def entity(peer: Peer) -> Any:
     """Return the application entity that we are towards a peer."""
     ae = library().AE(peer.calling)
@@ -201,10 +143,9 @@ def associated(
     contexts: Sequence[Any],
     *,
     roles: Sequence[Any] = (),
-    handlers: Sequence[Any] = (),
-) -> Iterator[Association]:
+) -> Iterator[Exchange]:
     """
-    Open an association, and release or abort it at the end.
+    Open an association for messages, and release or abort it at the end.
 
     Parameters
     ----------
@@ -212,8 +153,6 @@ def associated(
     contexts : sequence of PresentationContext
         At most 128.
     roles : sequence of SCP_SCU_RoleSelectionNegotiation
-    handlers : sequence of tuple
-        Of pynetdicom's events.
 
     Raises
     ------
@@ -238,29 +177,52 @@ def associated(
             ae_title=peer.aet,
             ext_neg=list(roles),
             tls_args=tls,
-            evt_handlers=[*socket_handlers(peer.timeouts.idle), opened, *handlers],
+            evt_handlers=[*socket_handlers(peer.timeouts.idle), opened],
         )
     except OSError as error:
         raise _unreachable(peer, error) from error
     if not association.is_established:
         raise _refusal(peer, association, connected=bool(connected))
-    association._reactor_checkpoint = _Checkpoint(association)  # noqa: SLF001 - see the top
+    exchange = exchange_over(association, str(peer), peer.timeouts)
     try:
-        yield association
+        yield exchange
     except BaseException:
-        _ended(association, abort=True)
+        exchange.abort()
         raise
-    _ended(association, abort=False)
+    exchange.release()
 
 
-def _ended(association: Association, *, abort: bool) -> None:
-    with contextlib.suppress(Exception):
-        if association.is_established:
-            association.abort() if abort else association.release()
-    association.join(5)
-    # A thread that waits in the middle of a message ends with the socket.
-    with contextlib.suppress(OSError, AttributeError):
-        association.dul.socket.socket.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+def exchange_over(association: Association, name: str, timeouts: Timeouts) -> Exchange:
+    """
+    Take the connection of an association from pynetdicom's threads, and end them.
+
+    Parameters
+    ----------
+    association : Association
+        Established.
+    name : str
+        Of the other side, for messages.
+    timeouts : Timeouts
+
+    Raises
+    ------
+    PeerConnectionError
+        The connection is closed already.
+    """
+    association._kill = True  # noqa: SLF001 - there is no public way to have one without threads
+    association.dul.kill_dul()
+    for thread in (association, association.dul):
+        if thread is not threading.current_thread():
+            thread.join()
+    raw = getattr(association.dul.socket, "socket", None)
+    if raw is None:
+        raise PeerConnectionError(f"{name}: the connection was closed at once")
+    contexts = {
+        (str(one.abstract_syntax), str(one.transfer_syntax[0])): int(one.context_id or 0)
+        for one in association.accepted_contexts
+    }
+    other = association.acceptor if association.is_requestor else association.requestor
+    return Exchange(name, raw, timeouts, int(other.maximum_length or 0), contexts)
 
 
 def _refusal(peer: Peer, association: Association, *, connected: bool) -> TransportError:

@@ -7,12 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from imagedata_xr.errors import (
-    OptionError,
-    PeerConnectionError,
-    RejectedError,
-    TransportError,
-)
+from imagedata_xr.errors import OptionError, PeerConnectionError, TransportError
 from imagedata_xr.transports.core.keys import (
     OF_PATIENT,
     RETURNED,
@@ -23,8 +18,10 @@ from imagedata_xr.transports.core.keys import (
 )
 from imagedata_xr.transports.core.locator import Locator
 from imagedata_xr.transports.core.selection import KEYS, LEVELS, Record, Selection, level_to_list
-from imagedata_xr.transports.core.status import describe, is_pending
+from imagedata_xr.transports.core.status import is_pending
+from imagedata_xr.transports.dimse.asking import answers, data_set, successful
 from imagedata_xr.transports.dimse.association import associated, library
+from imagedata_xr.transports.dimse.commands import C_ECHO, C_FIND
 from imagedata_xr.transports.dimse.keys import identifier, values_of
 from imagedata_xr.transports.dimse.peer import Peer
 
@@ -35,6 +32,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from imagedata_xr.transports.core.selection import Level
+    from imagedata_xr.transports.dimse.exchange import Exchange
 
     _T = TypeVar("_T")
 
@@ -44,6 +42,8 @@ _UID: Final = re.compile(r"[012](\.(0|[1-9]\d*))+")
 _PATIENT_ROOT: Final = "1.2.840.10008.5.1.4.1.2.1.1"
 _STUDY_ROOT: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 _ECHO: Final = "1.2.840.10008.1.1"
+_IMPLICIT: Final = "1.2.840.10008.1.2"
+_MEDIUM: Final = 0
 
 
 def selection_of(url: str | Locator, *, keys: Mapping[str, str] | None = None) -> Selection:
@@ -124,10 +124,10 @@ def echo(url: str | Locator, **options: Any) -> float:
     """
     peer = Peer.of(url, **options)
     context = library().build_context(_ECHO)
-    with associated(peer, [context]) as association:
+    with associated(peer, [context]) as exchange:
         begin = time.perf_counter()
-        answer = association.send_c_echo()
-        _check_final(peer, "C-ECHO", answer)
+        for answer in answers(exchange, _ECHO, C_ECHO):
+            successful(exchange, "C-ECHO", answer.command["Status"])
         return time.perf_counter() - begin
 
 
@@ -185,11 +185,10 @@ def found(peer: Peer, selection: Selection, level: Level) -> list[Record]:
     """Return what a server has, in one association and one attempt."""
     build = library().build_context
     # A syntax a context would be usual; text has one size in all of them.
-    contexts = [build(root, "1.2.840.10008.1.2") for root in (_STUDY_ROOT, _PATIENT_ROOT)]
-    with associated(peer, contexts) as association:
-        roots = {str(context.abstract_syntax) for context in association.accepted_contexts}
-        query = _Query(peer, association, selection, roots)
-        return query.at(level)
+    contexts = [build(root, _IMPLICIT) for root in (_STUDY_ROOT, _PATIENT_ROOT)]
+    with associated(peer, contexts) as exchange:
+        roots = {abstract for abstract, _ in exchange.contexts}
+        return _Query(peer, exchange, selection, roots).at(level)
 
 
 class _Query:
@@ -200,12 +199,13 @@ class _Query:
     C.4.1.2.1), and those in use differ in what they then do: so each is asked for first.
     """
 
-    def __init__(self, peer: Peer, association: Any, selection: Selection, roots: set[str]) -> None:
+    def __init__(
+        self, peer: Peer, exchange: Exchange, selection: Selection, roots: set[str]
+    ) -> None:
         self.peer = peer
-        self.association = association
+        self.exchange = exchange
         self.selection = selection
         self.roots = roots
-        self.count = 0
         self.more = by_level(selection.keys)
 
     def at(self, level: Level) -> list[Record]:
@@ -282,31 +282,18 @@ class _Query:
         return records
 
     def _answers(self, question: Dataset, root: str) -> Iterator[Dataset]:
-        answers = self.association.send_c_find(question, root, msg_id=self.count % 65535 + 1)
-        self.count += 1
-        number = 0
-        for status, answer in answers:
-            code = status.get("Status")
-            if code is not None and is_pending(code):
-                number += 1
-                if number > self.peer.limits.records:
-                    raise TransportError(
-                        f"{self.peer}: sends more than {number - 1} answers to one query: "
-                        "select less, or allow more with limits=Limits(records=...)"
-                    )
-                if answer is None:
-                    raise TransportError(f"{self.peer}: sent an answer that cannot be decoded")
-                yield answer
-                continue
-            _check_final(self.peer, "C-FIND", status)
-
-
-def _check_final(peer: Peer, request: str, status: Dataset) -> None:
-    code = status.get("Status")
-    if code is None:
-        raise PeerConnectionError(f"{peer}: stopped answering during {request}")
-    if code != 0:
-        raise RejectedError(f"{peer}: refuses {request}: {describe(code)}", status=code)
+        asked = answers(self.exchange, root, C_FIND, question, Priority=_MEDIUM)
+        for number, answer in enumerate(asked, start=1):
+            status = answer.command["Status"]
+            if not is_pending(status):
+                successful(self.exchange, "C-FIND", status)
+                return
+            if number > self.peer.limits.records:
+                raise TransportError(
+                    f"{self.peer}: sends more than {number - 1} answers to one query: "
+                    "select less, or allow more with limits=Limits(records=...)"
+                )
+            yield data_set(answer, _IMPLICIT)
 
 
 def _is_number(record: Record, number: int) -> bool:

@@ -23,11 +23,15 @@ from imagedata_xr.errors import (
 from imagedata_xr.transports.core.locator import Locator
 from imagedata_xr.transports.core.results import Manifest
 from imagedata_xr.transports.core.spool import existing, made_folder, sweep
-from imagedata_xr.transports.core.status import describe, is_pending, is_temporary
-from imagedata_xr.transports.dimse.association import associated, library, size_guard
+from imagedata_xr.transports.core.status import describe, is_temporary
+from imagedata_xr.transports.dimse.arriving import Arrivals, Collector
+from imagedata_xr.transports.dimse.asking import answers
+from imagedata_xr.transports.dimse.association import associated, library
+from imagedata_xr.transports.dimse.commands import C_GET, C_MOVE, C_STORE, response_to
+from imagedata_xr.transports.dimse.exchange import BadMessageError, Memory
 from imagedata_xr.transports.dimse.peer import Peer
 from imagedata_xr.transports.dimse.query import found, patiently, selection_of
-from imagedata_xr.transports.dimse.receiving import Collector, Receiver
+from imagedata_xr.transports.dimse.receiving import Receiver
 from imagedata_xr.transports.dimse.syntaxes import proposals, storage_classes
 
 if TYPE_CHECKING:
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
     from imagedata_xr.transports.core.part10 import Identity
     from imagedata_xr.transports.core.results import Instance
     from imagedata_xr.transports.core.selection import Record
+    from imagedata_xr.transports.dimse.exchange import Message, Sink
 
 __all__ = ["fetch"]
 
@@ -48,6 +53,8 @@ _MOVE: Final = "1.2.840.10008.5.1.4.1.2.2.2"
 _IMPLICIT: Final = "1.2.840.10008.1.2"
 _LIST: Final = 100
 _REFUSALS: Final = 2
+_NOT_UNDERSTOOD: Final = 0xC000
+_MEDIUM: Final = 0
 
 
 def fetch(  # noqa: PLR0913 - each is an option of its own
@@ -118,33 +125,59 @@ def fetch(  # noqa: PLR0913 - each is an option of its own
 
 
 def _get(task: _Task, series: list[Record], question: Dataset) -> int | None:
-    """Ask by C-GET, and return the final status; None where none came."""
+    """Ask by C-GET, and return the final status."""
     pynetdicom = library()
     classes = storage_classes(series)
     contexts = [pynetdicom.build_context(_GET, _IMPLICIT), *proposals(classes, room=127)]
     roles = [pynetdicom.build_role(uid, scp_role=True) for uid in sorted(classes)]
-    handlers = [
-        (pynetdicom.evt.EVT_C_STORE, task.collector.take),
-        *size_guard(task.peer.limits.instance),
-    ]
-    with associated(task.peer, contexts, roles=roles, handlers=handlers) as association:
-        return _final(association.send_c_get(question, _GET))
+    with associated(task.peer, contexts, roles=roles) as exchange:
+        if not exchange.syntaxes(_GET):
+            raise RejectedError(f"{task.peer}: does not offer C-GET: method='move' is C-MOVE")
+        syntaxes = {number: syntax for (_, syntax), number in exchange.contexts.items()}
+        with Arrivals(task.collector, syntaxes) as arrivals:
+
+            def stored(message: Message) -> bool:
+                if message.command["CommandField"] != C_STORE:
+                    return False
+                answer = response_to(message.command, arrivals.finish(message))
+                exchange.send(message.context, answer)
+                return True
+
+            def sink_of(message: Message) -> Sink:
+                is_store = message.command["CommandField"] == C_STORE
+                known = message.context in syntaxes
+                return arrivals.sink_of(message) if is_store and known else Memory()
+
+            return _final(
+                answers(
+                    exchange, _GET, C_GET, question, sink_of=sink_of, other=stored, Priority=_MEDIUM
+                )
+            )
 
 
 def _move(task: _Task, series: list[Record], question: Dataset) -> int | None:
-    """Ask by C-MOVE, and return the final status; None where none came."""
+    """Ask by C-MOVE, and return the final status."""
     del series
     context = library().build_context(_MOVE, _IMPLICIT)
-    with associated(task.peer, [context]) as association:
-        return _final(association.send_c_move(question, task.peer.calling, _MOVE))
+    with associated(task.peer, [context]) as exchange:
+        return _final(
+            answers(
+                exchange,
+                _MOVE,
+                C_MOVE,
+                question,
+                moving=task.progressed,
+                MoveDestination=task.peer.calling,
+                Priority=_MEDIUM,
+            )
+        )
 
 
-def _final(answers: Iterator[tuple[Dataset, Any]]) -> int | None:
-    for status, _ in answers:
-        code = status.get("Status")
-        if code is None or not is_pending(code):
-            return code  # type: ignore[no-any-return]
-    return None
+def _final(messages: Iterator[Message]) -> int | None:
+    status = None
+    for message in messages:
+        status = int(message.command["Status"])
+    return status
 
 
 @dataclass(slots=True)
@@ -160,12 +193,14 @@ class _Task:
     collector: Collector = field(init=False)
     expected: dict[tuple[str, str], dict[str, Record]] = field(init=False)
     reason: str = ""
+    _uids: set[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.expected = defaultdict(dict)
         for record in self.records:
             series = record["StudyInstanceUID"], record["SeriesInstanceUID"]
             self.expected[series][record.uid] = record
+        self._uids = {record.uid for record in self.records}
         self.collector = self._prepared(Collector(self.folder))
         if not self.overwrite:
             for record in self.records:
@@ -176,6 +211,7 @@ class _Task:
     def _prepared(self, collector: Collector) -> Collector:
         collector.limits = self.peer.limits
         collector.overwrite = self.overwrite
+        collector.known = self._uids.__contains__
         collector.wanted = self._is_wanted
         collector.notify = self._notify
         return collector
@@ -196,6 +232,10 @@ class _Task:
     def _is_wanted(self, identity: Identity) -> bool:
         # Whatever else a server sends may be anybody's.
         return identity.uid in self.expected.get((identity.study, identity.series), ())
+
+    def progressed(self) -> int:
+        """Return how many instances are there."""
+        return len(self.collector.got)
 
     def _notify(self, _: Instance) -> None:
         if self.progress is not None:
@@ -255,6 +295,9 @@ class _Task:
             if not self.collector.got:
                 self.reason = "no connection"
             return None
+        except BadMessageError as error:
+            self.reason = str(error)
+            return _NOT_UNDERSTOOD
         except RejectedError:
             if not self.collector.got:
                 raise

@@ -17,12 +17,15 @@ from imagedata_xr.errors import (
     OptionError,
     PeerConnectionError,
     RejectedError,
+    TransportError,
 )
 from imagedata_xr.transports.core.locator import Locator
 from imagedata_xr.transports.core.outgoing import files_of, outgoing
 from imagedata_xr.transports.core.results import Receipt
 from imagedata_xr.transports.core.status import describe, is_stored, is_temporary, is_warning
 from imagedata_xr.transports.dimse.association import associated, library
+from imagedata_xr.transports.dimse.commands import C_STORE, RESPONSE
+from imagedata_xr.transports.dimse.exchange import BadMessageError
 from imagedata_xr.transports.dimse.peer import Peer
 
 if TYPE_CHECKING:
@@ -32,12 +35,14 @@ if TYPE_CHECKING:
 
     from imagedata_xr.transports.core.outgoing import Outgoing
     from imagedata_xr.transports.core.results import Outcome
+    from imagedata_xr.transports.dimse.exchange import Exchange
 
 __all__ = ["send", "store"]
 
 MOST_CONTEXTS: Final = 128
 # So many instances in a row that exhaust their attempts, and it is the server, not they.
 _MOST_HOPELESS: Final = 3
+_MEDIUM: Final = 0
 
 
 def send(
@@ -144,8 +149,8 @@ class _Transfer:
             before = len(self.done)
             refused: PeerConnectionError | None = None
             try:
-                with associated(self.peer, contexts) as association:
-                    reason = self._through(association, waiting)
+                with associated(self.peer, contexts) as exchange:
+                    reason = self._through(exchange, waiting)
             except (RejectedError, AuthenticationError):
                 if not self.done and not self.attempts:
                     raise
@@ -165,26 +170,22 @@ class _Transfer:
                 return
             time.sleep(delay)
 
-    def _through(self, association: Any, waiting: deque[Outgoing]) -> str:
+    def _through(self, exchange: Exchange, waiting: deque[Outgoing]) -> str:
         """Send what waits over one association, until it ends; return why it did."""
-        accepted = {
-            (str(c.abstract_syntax), str(c.transfer_syntax[0])): c.context_id
-            for c in association.accepted_contexts
-        }
-        number = 0
         while waiting:
             one = waiting[0]
-            context = accepted.get(_pair(one))
+            context = exchange.contexts.get(_pair(one))
             if context is None:
                 self._refused_context(waiting.popleft())
                 continue
-            number = number % 65535 + 1
             tries = self.attempts[one.identity.uid] = self.attempts.get(one.identity.uid, 0) + 1
             try:
-                status = _sent(association, one, context, number)
+                status = _sent(exchange, one, context)
+            except TransportError:
+                status = None
             except OSError:
+                exchange.abort()
                 self._finish(waiting.popleft(), "failed", None, "cannot be read")
-                association.abort()
                 return "a file could not be read"
             last = tries >= self.peer.retry.attempts
             if status is None:
@@ -195,8 +196,7 @@ class _Transfer:
                 elif tries > 1:
                     # Perhaps it is this one that the server cannot stand: the others first.
                     waiting.rotate(-1)
-                if association.is_established:
-                    association.abort()
+                exchange.abort()
                 return reason
             if is_temporary(status) and not last:
                 self.statuses[one.identity.uid] = status
@@ -236,37 +236,23 @@ class _Transfer:
                 self._finish(one, "failed", None, f"not sent: {reason}")
 
 
-def _sent(association: Any, one: Outgoing, context: int, number: int) -> int | None:
-    """Send one instance, as its file has it, and return the status; None where none came."""
-    from io import BytesIO
-
-    from pydicom.uid import UID
-    from pynetdicom.dimse_primitives import C_STORE
-
-    if not association.is_established:
-        return None
-    request = C_STORE()
-    request.MessageID = number
-    request.AffectedSOPClassUID = UID(one.identity.sop_class)
-    request.AffectedSOPInstanceUID = UID(one.identity.uid)
-    request.Priority = 2
-    # `send_c_store` takes UIDs from the file meta information, which may be stale, and encodes
-    # the data set anew: slower, and not the bytes of the file.
-    if one.size - one.identity.offset > _SMALL:
-        request._dataset_path = (one.path, one.identity.offset)  # noqa: SLF001
-    else:
-        with one.path.open("rb") as file:
-            file.seek(one.identity.offset)
-            request.DataSet = BytesIO(file.read())
-    association._reactor_checkpoint.clear()  # noqa: SLF001
-    try:
-        association.dimse.send_msg(request, context)
-        _, answer = association.dimse.get_msg(block=True)
-    finally:
-        association._reactor_checkpoint.set()  # noqa: SLF001
-    if not isinstance(answer, C_STORE) or answer.MessageIDBeingRespondedTo != number:
-        return None
-    return answer.Status if answer.is_valid_response else None
-
-
-_SMALL: Final = 1 << 20
+def _sent(exchange: Exchange, one: Outgoing, context: int) -> int:
+    """Send one instance, as its file has it, and return the status."""
+    exchange.number = exchange.number % 65535 + 1
+    command = {
+        "CommandField": C_STORE,
+        "MessageID": exchange.number,
+        "Priority": _MEDIUM,
+        "AffectedSOPClassUID": one.identity.sop_class,
+        "AffectedSOPInstanceUID": one.identity.uid,
+    }
+    with one.path.open("rb", buffering=0) as file:
+        file.seek(one.identity.offset)
+        exchange.send(context, command, file, one.size - one.identity.offset)
+    answer = exchange.receive().command
+    expected = C_STORE | RESPONSE, exchange.number
+    if (answer["CommandField"], answer.get("MessageIDBeingRespondedTo")) != expected:
+        raise BadMessageError(f"{exchange.name}: answers what it was not asked")
+    if "Status" not in answer:
+        raise BadMessageError(f"{exchange.name}: sent an answer without a status")
+    return int(answer["Status"])
