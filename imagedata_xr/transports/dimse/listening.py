@@ -27,6 +27,7 @@ __all__ = ["Listener", "Service"]
 
 _READY: Final = "Sta6"
 _MOST: Final = 64
+_TO_END: Final = 5.0
 
 
 class Service(Protocol):
@@ -72,7 +73,7 @@ class Listener:
         evt = library().evt
         self._service = service
         self._timeouts = timeouts
-        self._open: set[Exchange] = set()
+        self._open: dict[Exchange, threading.Thread] = {}
         self._lock = threading.Lock()
         ae.acse_timeout = timeouts.handshake
         ae.network_timeout = timeouts.response + timeouts.idle
@@ -94,13 +95,13 @@ class Listener:
         """Listen no more, and end what is open."""
         self._server.shutdown()
         with self._lock:
-            left = list(self._open)
+            left = dict(self._open)
         for exchange in left:
-            # Whoever serves it finds it closed; what is half there is dropped there.
+            # Whoever serves it finds it closed, and drops what is half there.
             with contextlib.suppress(OSError):
                 exchange.raw.shutdown(socket.SHUT_RDWR)
-        for association in self._server.active_associations:
-            association.join(5)
+        for thread in left.values():
+            thread.join(_TO_END)
 
     def _requested(self, event: Any) -> None:
         """Prepare an association for being taken over as soon as it is accepted."""
@@ -126,13 +127,13 @@ class Listener:
         with contextlib.suppress(PeerConnectionError):
             exchange = exchange_over(association, "the sender", self._timeouts)
             with self._lock:
-                self._open.add(exchange)
+                self._open[exchange] = threading.current_thread()
             try:
                 self._exchanged(exchange)
             finally:
                 exchange.close()
                 with self._lock:
-                    self._open.discard(exchange)
+                    self._open.pop(exchange, None)
                 association.is_established = False
                 association.is_released = True
 
