@@ -108,15 +108,24 @@ def build(image: Image) -> xr.Dataset:
     variable = xr.Variable(image.names, image.data, attrs=dict(image.attrs))
     chunks = dict(zip(image.names, variable.shape, strict=True)) | dict.fromkeys(image.leading, 1)
     variable.encoding = {**image.encoding, "preferred_chunks": chunks}
-    dataset = xr.Dataset({schema.IMAGE: variable}, coords=_spatial(image, variable.shape))
-    for name, labels in image.dims.items():
-        dataset = dataset.assign_coords(_axis(name, labels))
+    coords = [_spatial(image, variable.shape)]
+    coords += [_axis(name, labels) for name, labels in image.dims.items()]
+    plain: dict[str, Any] = {}
     for name, labels in image.frames.items():
         mates = [one for one in image.frames.values() if one.group and one.group == labels.group]
-        dataset.coords[name] = _minimal(labels, image.leading, mates or [labels])
+        plain[name] = _minimal(labels, image.leading, mates or [labels])
     if image.colour:
-        dataset.coords[schema.RGB] = list(COLOUR_LABELS[: variable.shape[-1]])
-    return dataset
+        plain[schema.RGB] = (schema.RGB, list(COLOUR_LABELS[: variable.shape[-1]]))
+    return xr.Dataset({schema.IMAGE: variable}, coords=_together([*coords, plain]))
+
+
+def _together(parts: Sequence[xr.Coordinates | Mapping[str, Any]]) -> xr.Coordinates:
+    """Return all coordinates in one: xarray aligns each that is added with all others."""
+    made = [one if isinstance(one, xr.Coordinates) else xr.Coordinates(one) for one in parts]
+    return xr.Coordinates(
+        {name: variable for one in made for name, variable in one.variables.items()},
+        indexes={name: index for one in made for name, index in one.xindexes.items()},
+    )
 
 
 def canonical_order(names: Sequence[str]) -> tuple[str, ...]:

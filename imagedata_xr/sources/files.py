@@ -65,6 +65,9 @@ class LocalFile:
     path: str
     stamp: tuple[int, int] | None = field(default=None, repr=False, compare=False)
 
+    def __hash__(self) -> int:
+        return hash(self.path)
+
     @property
     def name(self) -> str:
         """The path."""

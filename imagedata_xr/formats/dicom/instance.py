@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagedata_xr.errors import FormatError
 from imagedata_xr.formats.dicom import vendors
 from imagedata_xr.formats.dicom.fragments import check_fragments
 from imagedata_xr.formats.dicom.framevalues import FrameValues, KeywordValues
+from imagedata_xr.formats.dicom.headers.shared import Memory
 from imagedata_xr.formats.dicom.vendors.own import slice_time
 from imagedata_xr.frames import Frame, PixelFormat, PixelRef
 from imagedata_xr.options import limits
@@ -17,11 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from imagedata_xr.formats.dicom.headers import Header
+    from imagedata_xr.formats.dicom.headers.shared import Shared
     from imagedata_xr.frames import Value
 
 __all__ = ["InstanceValues", "frames_of", "header_values", "pixel_format"]
 
 _T = TypeVar("_T")
+_NUMBERS = {int, float}
 _FLOAT_PIXELS = {0x7FE00008: 32, 0x7FE00009: 64}
 _NATIVE_LITTLE_ENDIAN = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"})
 # Colour spaces whose native samples are red, green and blue as they stand.
@@ -72,16 +76,25 @@ class InstanceValues(KeywordValues):
         """Return what a function gives for the values of each frame, as `evaluate` means it."""
         asked = _of_header(function)
         found: list[_T] = []
-        shared = None
+        shared: Shared | None = None
+        memory, settled = Memory(), False
+        result: Any = None
         for frame in frames:
             values = frame.values
             if type(values) is not InstanceValues:
                 found.append(function(values))
                 continue
             header = values.header
-            if shared is None or header.shared is not shared:
+            if header.shared is not shared:
+                shared = header.shared
                 result = header.recall(asked)
-                shared = header.shared if header.shared.settles(asked) else None
+                memory = shared.memory[asked]
+                settled = memory.settle(shared.varying)
+            elif not settled:
+                # As `recall`, without its calls: most of what varies takes few values.
+                result = memory.results.get(memory.key(header.own), memory)
+                if result is memory:
+                    result = header.recall(asked)
             found.append(result)
         return tuple(found)
 
@@ -360,9 +373,10 @@ def floats(header: Header, keyword: str, count: int) -> Any:
     value = header.get(keyword)
     if value is None:
         return None
-    numbers = value if isinstance(value, tuple) else (value,)
-    if len(numbers) != count or not all(
-        isinstance(n, int | float) and abs(n) < float("inf") for n in numbers
-    ):
+    numbers: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
+    if len(numbers) != count or not _NUMBERS.issuperset(map(type, numbers)):
+        numbers = (float("nan"),)
+    found = tuple(map(float, numbers))
+    if not all(map(isfinite, found)):
         raise FormatError(f"{header.source.name}: {keyword} is {value!r}, not {count} numbers")
-    return tuple(float(n) for n in numbers)
+    return found

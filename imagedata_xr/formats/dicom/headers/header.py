@@ -142,13 +142,18 @@ class Header:
             Its result depends on nothing but what it asks the header for, is not changed by
             anybody, and does not keep the header.
         """
-        memory = self.shared.memory.get(function)
+        shared = self.shared
+        memory = shared.memory.get(function)
         if memory is None:
-            memory = self.shared.memory[function] = Memory()
+            memory = shared.memory[function] = Memory()
+        elif memory.settled == len(shared.varying):
+            settled: _T = memory.result
+            return settled
         if memory.tags is None:
             return function(self)
         result: _T = memory.results.get(memory.key(self.own), _NEW)
         if result is not _NEW:
+            memory.settle(shared.varying)
             return result
         if memory.is_full:
             return function(self)

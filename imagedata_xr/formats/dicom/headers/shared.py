@@ -81,11 +81,6 @@ class Shared:
         """Pickle without what can be worked out again."""
         return _unpickled, (self.elements, self.facts, self.varying)
 
-    def settles(self, function: Any) -> bool:
-        """Tell whether a function that was asked for has one result for all files."""
-        memory = self.memory[function]
-        return () in memory.results and memory.is_same(self.varying)
-
     def difference(self, elements: dict[int, bytes]) -> dict[int, bytes] | None:
         """Return the values that another file has otherwise; None if it has other elements."""
         mine = self.elements
@@ -112,20 +107,28 @@ class Memory:
     values that it looked at are the same.
     """
 
-    __slots__ = ("results", "tags")
+    __slots__ = ("result", "results", "settled", "tags")
 
     def __init__(self) -> None:
         self.tags: tuple[int, ...] | None = ()
         self.results: dict[tuple[bytes | None, ...], Any] = {}
+        # Where none of the values varies: how many did so far, and the one result.
+        self.settled = -1
+        self.result: Any = None
 
     def key(self, own: dict[int, bytes]) -> tuple[bytes | None, ...]:
         """Return what distinguishes a header, by its own values, for this function."""
         tags = self.tags or ()
         return () if own.keys().isdisjoint(tags) else tuple(map(own.get, tags))
 
-    def is_same(self, varying: set[int]) -> bool:
-        """Tell whether the function looks at no value that varies."""
-        return self.tags is not None and varying.isdisjoint(self.tags)
+    def settle(self, varying: set[int]) -> bool:
+        """Tell whether the function is known to have one result: it looks at nothing that varies."""
+        if self.settled == len(varying):
+            return True
+        if self.tags is None or () not in self.results or not varying.isdisjoint(self.tags):
+            return False
+        self.settled, self.result = len(varying), self.results[()]
+        return True
 
     @property
     def is_full(self) -> bool:
@@ -145,10 +148,10 @@ class Memory:
         result : object
         """
         if seen is None:
-            self.tags = None
+            self.tags, self.settled = None, -1
             self.results.clear()
         elif self.tags is not None:
             if not seen.issubset(self.tags):
-                self.tags = tuple(sorted(seen.union(self.tags)))
+                self.tags, self.settled = tuple(sorted(seen.union(self.tags))), -1
                 self.results.clear()
             self.results[self.key(own)] = result
