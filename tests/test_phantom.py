@@ -450,6 +450,23 @@ def test_damage(tmp_path):
     assert len(list(tmp_path.iterdir())) == 9
 
 
+@pytest.mark.parametrize(
+    ("characters", "name"),
+    [
+        ("ISO_IR 100", "Müller^Jörg"),
+        ("ISO_IR 192", "山田^太郎"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+        ("GB18030", "王^小东"),
+    ],
+)
+def test_names_in_the_declared_characters(tmp_path, characters, name):
+    """Text of a phantom is encoded in the character set that its headers declare."""
+    attributes = {"SpecificCharacterSet": characters, "PatientName": name}
+    phantom = Phantom(shape=(2, 3, 4), attributes=attributes)
+    for path in write_series(phantom, tmp_path):
+        assert str(pydicom.dcmread(path).PatientName) == name
+
+
 def test_head_behaves_like_tissue():
     """The lesion takes up contrast agent, signal decays over echo time and b."""
     view = {"shape": (1, 64, 64), "spacing": (2, 4, 4), "value": Head(), "origin": (-126, -126, 24)}

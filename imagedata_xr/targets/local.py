@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Iterator
 
-__all__ = ["complete_file", "complete_local_folder", "require_only"]
+__all__ = ["as_write_error", "complete_file", "complete_local_folder", "require_only"]
 
 # renameat2 of Linux: fail where the new name exists; swap two names.
 _NOREPLACE: Final = 1
@@ -49,7 +49,7 @@ def complete_file(target: str | os.PathLike[str], *, overwrite: bool) -> Iterato
     if place.exists() and not overwrite:
         raise WriteError(f"{target} exists: pass overwrite=True to replace it")
     part = _part(place)
-    with _as_write_error(target):
+    with as_write_error(target):
         try:
             yield part
             if overwrite or not _rename(part, place, _NOREPLACE):
@@ -86,7 +86,7 @@ def complete_local_folder(
     if place.is_dir():
         require_only(ours, [path.name for path in place.iterdir()], target, overwrite=overwrite)
     part = _part(place)
-    with _as_write_error(target):
+    with as_write_error(target):
         try:
             part.mkdir()
             yield part
@@ -131,7 +131,8 @@ def _part(place: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _as_write_error(target: object) -> Iterator[None]:
+def as_write_error(target: object) -> Iterator[None]:
+    """Turn what the operating system refuses into a WriteError that names the target."""
     try:
         yield
     except ImagedataError:

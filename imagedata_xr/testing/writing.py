@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydicom import DataElement, Dataset, uid
+from pydicom.charset import convert_encodings
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomBytesIO
@@ -124,7 +125,9 @@ class _Encoder:
         self.phantom = phantom
         self.headers = Headers(phantom)
         self.syntax = _syntax(phantom)
-        self.series = self.elements(self.headers.series())
+        series = self.headers.series()
+        self.characters = convert_encodings(series.get("SpecificCharacterSet"))
+        self.series = self.elements(series)
         self.volumes: dict[int, dict[int, bytes]] = {}
         self.slices: dict[int, dict[int, bytes]] = {}
 
@@ -135,7 +138,7 @@ class _Encoder:
             stream = DicomBytesIO()
             stream.is_little_endian = self.syntax.is_little_endian
             stream.is_implicit_VR = self.syntax.is_implicit_VR
-            write_data_element(stream, element, ["iso8859"])
+            write_data_element(stream, element, self.characters)
             found[int(element.tag)] = stream.getvalue()
         return found
 

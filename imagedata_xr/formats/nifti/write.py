@@ -15,7 +15,7 @@ from imagedata_xr.formats.nifti.sidecar import sidecar_text
 from imagedata_xr.formats.nifti.timing import timing_of
 from imagedata_xr.formats.nifti.voxels import Voxels, target_dtype, write_voxels
 from imagedata_xr.schema import TIME, VOLUME, B
-from imagedata_xr.targets import complete_file
+from imagedata_xr.targets import as_write_error, complete_file
 
 if TYPE_CHECKING:
     import os
@@ -154,11 +154,18 @@ def _split(path: str | os.PathLike[str]) -> tuple[Path, str]:
 
 def _check_free(target: Path, beside: dict[str, Path], *, overwrite: bool) -> None:
     # A file left beside would be read as belonging to the new image.
-    found = [p.name for p in (target, *beside.values()) if p.exists()]
-    if found and not overwrite and not target.is_dir():
+    if overwrite or target.is_dir():
+        return
+    found = [place.name for place in beside.values() if place.exists()]
+    if target.exists():
         raise WriteError(
-            f"{target.parent} has {', '.join(found)} already: pass overwrite=True to replace "
-            "the image and the files beside it"
+            f"{target.parent} has {', '.join([target.name, *found])} already: pass overwrite=True to "
+            "replace the image and the files beside it"
+        )
+    if found:
+        raise WriteError(
+            f"{target.parent} has {', '.join(found)} already, which would be taken for a part of "
+            f"{target.name}: give the image another name; overwrite=True would remove or replace it"
         )
 
 
@@ -184,7 +191,8 @@ def _write_all(
                 )
                 for suffix in texts
             }
-            write_voxels(part, voxels, head, gzipped=gzipped)
+            with as_write_error(target):
+                write_voxels(part, voxels, head, gzipped=gzipped)
             for suffix, text in texts.items():
                 parts[beside[suffix]].write_text(text, encoding="utf-8", newline="\n")
             made = {place: one.stat().st_ino for place, one in parts.items()}

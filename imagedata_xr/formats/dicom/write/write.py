@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydicom import config
 
-from imagedata_xr.errors import OptionError
+from imagedata_xr.errors import OptionError, WriteError
 from imagedata_xr.formats.dicom.like import geometry_image, take_geometry
 from imagedata_xr.formats.dicom.segmentation import SEGMENT
 from imagedata_xr.formats.dicom.write.classes import named_class
@@ -176,6 +176,11 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     if _is_mask(da, pixel, attributes) and not (keep_uid or multiframe or syntax):
         given = {"template": template, "geometry": geometry, "overwrite": overwrite}
         return to_dicom_seg(da, target, **given, **attributes)
+    if SEGMENT in da.dims and pixel is None and not {"SOPClassUID", "Modality"} & set(attributes):
+        raise WriteError(
+            "images do not say which segment they are of: write masks (da >= 0.5, without keep_uid=, "
+            "multiframe= and syntax=), or one segment at a time, da.isel(segment=0)"
+        )
     _check(scale, keep_uid=keep_uid, multiframe=multiframe, with_template=template is not None)
     if pixel is None and is_map(da) and not (keep_uid or syntax or "SOPClassUID" in attributes):
         pixel = da.dtype
