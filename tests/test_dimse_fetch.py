@@ -74,6 +74,9 @@ def archive(request, series, tmp_path_factory):
         yield server
 
 
+MR = "1.2.840.10008.5.1.4.1.1.4"
+
+
 def bodies(paths):
     """Return transfer syntax and data set by UID."""
     found = {}
@@ -119,6 +122,24 @@ def test_goes_on(archive, series, tmp_path):
     manifest = dimse.fetch(archive.url + "/ID-77/*/1", tmp_path, **ME)
     assert bodies(manifest.paths) == bodies(series[PLAIN])
     assert kept.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("make", [orthanc, dcmqrscp])
+def test_classes_in_one_series(make, tmp_path):
+    """A series with instances of several classes comes whole."""
+    paths = write_series(
+        Phantom(shape=(5, 8, 8), series=9, attributes={"PatientID": "ID-MIX"}), tmp_path / "files"
+    )
+    classes = [MR, MR, "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.2", MR]
+    for path, sop_class in zip(paths, classes, strict=True):
+        dataset = pydicom.dcmread(path)
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = sop_class
+        dataset.save_as(path)
+    with running(make(tmp_path / "server")) as server:
+        transports.store(server.url, paths, **ME)
+        manifest = dimse.fetch(server.url + "/ID-MIX", tmp_path / "got", **ME)
+    assert bodies(manifest.paths) == bodies(paths)
+    assert sorted(one.sop_class for one in manifest) == sorted(classes)
 
 
 def test_nothing_there(archive, tmp_path):

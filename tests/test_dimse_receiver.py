@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import tracemalloc
 from io import BytesIO
 
 import pydicom
@@ -118,6 +119,27 @@ def test_too_large(receiver, files):
     assert pushed(receiver, uid, body(files[0]) + bytes(8 << 20)) != 0
     assert kept(receiver) == []
     assert dimse.send(f"dicom://127.0.0.1:{receiver.port}/ME", files).complete
+
+
+def test_memory(tmp_path):
+    """An instance takes the memory of a buffer, not its own size, in the receiver and the sender."""
+    (path,) = write_series(Phantom(shape=(1, 6, 5)), tmp_path / "files")
+    dataset = pydicom.dcmread(path)
+    dataset.add_new(0x00091001, "OB", bytes(64 << 20))
+    dataset.save_as(path)
+    del dataset
+    with dimse.Receiver(0, tmp_path / "got", aet="ME", host="127.0.0.1") as receiver:
+        url = f"dicom://127.0.0.1:{receiver.port}/ME"
+        dimse.echo(url)
+        tracemalloc.start()
+        try:
+            assert dimse.send(url, [path]).complete
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 16 << 20
+    (got,) = receiver.manifest.paths
+    assert body(got) == body(path)
 
 
 def test_silent_connections(receiver, files):

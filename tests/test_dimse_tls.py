@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 import subprocess
 from dataclasses import dataclass
@@ -196,6 +197,20 @@ def test_receiver(keys, files, tmp_path):
         assert not list(tmp_path.iterdir())
         assert push("+tls", keys.client_key, keys.client, "+cf", keys.ca).returncode == 0
     assert len(receiver.manifest) == len(files)
+
+
+def test_silent_clients(keys, files, tmp_path):
+    """Clients that connect to a receiver with TLS and say nothing keep nobody out."""
+    tls = client(keys, "server")
+    with dimse.Receiver(0, tmp_path / "got", aet="ME", host="127.0.0.1", tls=tls) as receiver:
+        address = ("127.0.0.1", receiver.port)
+        silent = [socket.create_connection(address, 10) for _ in range(5)]
+        silent[0].sendall(b"\x16\x03\x01")
+        silent[1].sendall(b"no TLS at all, but a line of text")
+        url = f"dicoms://127.0.0.1:{receiver.port}/ME"
+        assert dimse.send(url, files, tls=client(keys)).complete
+        for one in silent:
+            one.close()
 
 
 def test_secrets_are_not_shown(keys, files, tmp_path, caplog):

@@ -181,14 +181,19 @@ def patiently(peer: Peer, action: Callable[[], _T]) -> _T:
     return action()
 
 
-def found(peer: Peer, selection: Selection, level: Level) -> list[Record]:
-    """Return what a server has, in one association and one attempt."""
+def found(peer: Peer, selection: Selection, level: Level, *, classes: bool = True) -> list[Record]:
+    """
+    Return what a server has, in one association and one attempt.
+
+    Without `classes`, only the first instance of each series has its SOP Class UID: some servers open
+    the file of every instance for it.
+    """
     build = library().build_context
     # A syntax a context would be usual; text has one size in all of them.
     contexts = [build(root, _IMPLICIT) for root in (_STUDY_ROOT, _PATIENT_ROOT)]
     with associated(peer, contexts) as exchange:
         roots = {abstract for abstract, _ in exchange.contexts}
-        return _Query(peer, exchange, selection, roots).at(level)
+        return _Query(peer, exchange, selection, roots, classes=classes).at(level)
 
 
 class _Query:
@@ -200,12 +205,19 @@ class _Query:
     """
 
     def __init__(
-        self, peer: Peer, exchange: Exchange, selection: Selection, roots: set[str]
+        self,
+        peer: Peer,
+        exchange: Exchange,
+        selection: Selection,
+        roots: set[str],
+        *,
+        classes: bool,
     ) -> None:
         self.peer = peer
         self.exchange = exchange
         self.selection = selection
         self.roots = roots
+        self.classes = classes
         self.more = by_level(selection.keys)
 
     def at(self, level: Level) -> list[Record]:
@@ -259,13 +271,31 @@ class _Query:
             wanted |= given("SOPInstanceUID", self.selection.instance)
         above = LEVELS[1 if root == _STUDY_ROOT else 0 : LEVELS.index(level)]
         fixed = {KEYS[one]: parent[KEYS[one]] for one in above}
-        found = self._ask(level, {**fixed, **wanted}, dict(parent.values), root=root)
+        asked = {**fixed, **wanted}
+        if level == "instance" and not self.classes:
+            return self._instances(asked, parent, root)
+        found = self._ask(level, asked, dict(parent.values), root=root)
         return [one for one in found if number is None or _is_number(one, number)]
 
+    def _instances(self, asked: dict[str, str], parent: Record, root: str) -> list[Record]:
+        """Return the instances of a series, the first of them with its class."""
+        key = KEYS["instance"]
+        found = self._ask("instance", asked, dict(parent.values), root=root, returned=(key,))
+        if found:
+            one = {**asked, key: found[0].uid}
+            found[:1] = self._ask("instance", one, dict(parent.values), root=root) or found[:1]
+        return found
+
     def _ask(
-        self, level: Level, wanted: dict[str, str], inherited: dict[str, str], *, root: str
+        self,
+        level: Level,
+        wanted: dict[str, str],
+        inherited: dict[str, str],
+        *,
+        root: str,
+        returned: tuple[str, ...] = (),
     ) -> list[Record]:
-        returned = RETURNED[level]
+        returned = returned or RETURNED[level]
         if level == "study" and root == _STUDY_ROOT:
             returned = (*OF_PATIENT, *returned)
         question = identifier(level, {**dict.fromkeys(returned, ""), **wanted})

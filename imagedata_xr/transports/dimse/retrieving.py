@@ -22,6 +22,7 @@ from imagedata_xr.errors import (
 )
 from imagedata_xr.transports.core.locator import Locator
 from imagedata_xr.transports.core.results import Manifest
+from imagedata_xr.transports.core.selection import Selection
 from imagedata_xr.transports.core.spool import existing, made_folder, sweep
 from imagedata_xr.transports.core.status import describe, is_temporary
 from imagedata_xr.transports.dimse.arriving import Arrivals, Collector
@@ -32,7 +33,7 @@ from imagedata_xr.transports.dimse.exchange import BadMessageError, Memory
 from imagedata_xr.transports.dimse.peer import Peer
 from imagedata_xr.transports.dimse.query import found, patiently, selection_of
 from imagedata_xr.transports.dimse.receiving import Receiver
-from imagedata_xr.transports.dimse.syntaxes import proposals, storage_classes
+from imagedata_xr.transports.dimse.syntaxes import other_classes, proposals, storage_classes
 
 if TYPE_CHECKING:
     import os
@@ -111,7 +112,7 @@ def fetch(  # noqa: PLR0913 - each is an option of its own
     if how not in ("get", "move"):
         raise OptionError(f"method={how!r}: give 'get' or 'move'")
     selection = selection_of(locator, keys=keys)
-    records = patiently(peer, lambda: found(peer, selection, "instance"))
+    records = patiently(peer, lambda: found(peer, selection, "instance", classes=False))
     if not records:
         raise SourceNotFoundError(f"{locator}: the server has nothing of this")
     place = made_folder(folder)
@@ -124,10 +125,9 @@ def fetch(  # noqa: PLR0913 - each is an option of its own
     return task.run(_get)
 
 
-def _get(task: _Task, series: list[Record], question: Dataset) -> int | None:
+def _get(task: _Task, classes: set[str], question: Dataset) -> int | None:
     """Ask by C-GET, and return the final status."""
     pynetdicom = library()
-    classes = storage_classes(series)
     contexts = [pynetdicom.build_context(_GET, _IMPLICIT), *proposals(classes, room=127)]
     roles = [pynetdicom.build_role(uid, scp_role=True) for uid in sorted(classes)]
     with associated(task.peer, contexts, roles=roles) as exchange:
@@ -155,9 +155,9 @@ def _get(task: _Task, series: list[Record], question: Dataset) -> int | None:
             )
 
 
-def _move(task: _Task, series: list[Record], question: Dataset) -> int | None:
+def _move(task: _Task, classes: set[str], question: Dataset) -> int | None:
     """Ask by C-MOVE, and return the final status."""
-    del series
+    del classes
     context = library().build_context(_MOVE, _IMPLICIT)
     with associated(task.peer, [context]) as exchange:
         return _final(
@@ -241,7 +241,7 @@ class _Task:
         if self.progress is not None:
             self.progress(len(self.collector.got), len(self.records))
 
-    def run(self, ask: Callable[[_Task, list[Record], Dataset], int | None]) -> Manifest:
+    def run(self, ask: Callable[[_Task, set[str], Dataset], int | None]) -> Manifest:
         for study, series in self.expected:
             self._series(study, series, ask)
         got = self.collector.got
@@ -262,9 +262,11 @@ class _Task:
         self,
         study: str,
         series: str,
-        ask: Callable[[_Task, list[Record], Dataset], int | None],
+        ask: Callable[[_Task, set[str], Dataset], int | None],
     ) -> None:
         records = self.expected[study, series]
+        sets = self._class_sets(study, series)
+        first = classes = next(sets)
         delays = self.peer.retry.delays()
         attempt = refusals = 0
         while missing := [uid for uid in records if uid not in self.collector.got]:
@@ -272,25 +274,54 @@ class _Task:
             whole = self.whole and (attempt % 2 == 0) and (attempt or len(missing) == len(records))
             question = _question(study, series, None if whole else missing[:_LIST])
             attempt += 1
-            status = self._asked(ask, list(records.values()), question)
+            status = self._asked(ask, classes, question)
             left = sum(uid not in self.collector.got for uid in records)
             if left < len(missing):
                 delays, refusals = self.peer.retry.delays(), 0
                 continue
+            # For C-MOVE, whoever sends proposes.
+            others = None if status is None or ask is _move else next(sets, None)
+            if others is not None:
+                classes, attempt = others, 1
+                continue
+            classes = first
             refusals += status is not None and not is_temporary(status)
             delay = next(delays, None)
             if delay is None or refusals > _REFUSALS:
                 return
             time.sleep(delay)
 
+    def _class_sets(self, study: str, series: str) -> Iterator[set[str]]:
+        """
+        Yield the SOP classes to ask a series for: those of one instance, and more where that is not all.
+
+        To tell the class of each, some servers open each file, and some tell none.
+        """
+        records = self.expected[study, series]
+        known = [one for one in records.values() if one.get("SOPClassUID")]
+        tried = storage_classes(known or records.values())
+        yield tried
+        if len(known) == len(records):
+            return
+        if known:
+            with contextlib.suppress(PeerConnectionError):
+                there = found(self.peer, Selection(study=study, series=series), "instance")
+                records.update({one.uid: one for one in there if one.uid in records})
+            more = storage_classes(records.values())
+            if not more <= tried:
+                yield more
+            tried |= more
+        if not all(one.get("SOPClassUID") for one in records.values()):
+            yield from other_classes(tried)
+
     def _asked(
         self,
-        ask: Callable[[_Task, list[Record], Dataset], int | None],
-        records: list[Record],
+        ask: Callable[[_Task, set[str], Dataset], int | None],
+        classes: set[str],
         question: Dataset,
     ) -> int | None:
         try:
-            status = ask(self, records, question)
+            status = ask(self, classes, question)
         except PeerConnectionError:
             if not self.collector.got:
                 self.reason = "no connection"

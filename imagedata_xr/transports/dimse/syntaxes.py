@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from imagedata_xr.transports.dimse.association import library
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["SYNTAXES", "proposals", "storage_classes"]
+__all__ = ["SYNTAXES", "other_classes", "proposals", "storage_classes"]
 
 # As stored means: each in a context of its own, so that the server need not choose one for all,
 # and convert. The deflated syntax is left out: it has no bound on what it becomes.
@@ -78,6 +78,15 @@ def storage_classes(records: Iterable[Any]) -> set[str]:
             tails = _BY_MODALITY.get(record.get("Modality"), _ANY)
             classes.update(_STORAGE + tail for tail in tails)
     return classes
+
+
+def other_classes(tried: set[str]) -> Iterator[set[str]]:
+    """Yield all other storage classes of the standard, as many at once as an association has room for."""
+    known = [str(one.abstract_syntax) for one in library().AllStoragePresentationContexts]
+    left = [uid for uid in dict.fromkeys(known) if uid not in tried]
+    count = _MOST // _MAIN
+    for at in range(0, len(left), count):
+        yield set(left[at : at + count])
 
 
 def proposals(classes: Iterable[str], *, room: int = _MOST) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from imagedata_xr.errors import OptionError
@@ -73,7 +74,8 @@ def verify(
     present: set[str] = set()
     for study, uid in series:
         selection = Selection(study=study, series=uid)
-        there = patiently(peer, lambda selection=selection: found(peer, selection, "instance"))  # type: ignore[misc]
+        asked = partial(found, peer, selection, "instance", classes=False)
+        there = patiently(peer, asked)
         present.update(record.uid for record in there)
 
     def is_there(one: Outcome) -> bool | None:
