@@ -132,9 +132,9 @@ def _outer(array: Any, key: tuple[Any, ...]) -> npt.NDArray[Any]:
     return boxed
 
 
-def unread_refs(variable: xr.Variable) -> npt.NDArray[Any] | None:
+def unread_refs(variable: xr.Variable) -> tuple[npt.NDArray[Any], FrameReader] | None:
     """
-    Return where the frames of a variable are, None where its values are in memory or computed.
+    Return where the frames of a variable are, and what reads them; None where it has values already.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def unread_refs(variable: xr.Variable) -> npt.NDArray[Any] | None:
     for part, size in zip(plane, array.reader.shape, strict=True):
         if not isinstance(part, slice) or part.indices(size) != (0, size, 1):
             return None
-    return _outer(array.refs, leading)
+    return _outer(array.refs, leading), array.reader
 
 
 def lazily(array: FrameArray) -> Any:

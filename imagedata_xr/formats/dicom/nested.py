@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from imagedata_xr.formats.dicom.headers import Header
 
-__all__ = ["Nested", "Span", "sequences_of"]
+__all__ = ["LONG_VRS", "Nested", "Span", "sequences_of"]
 
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
-_LONG = frozenset(
+LONG_VRS = frozenset(
     int.from_bytes(vr, "little")
     for vr in (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR")
 ) | frozenset(int.from_bytes(vr, "little") for vr in (b"UT", b"UV"))
@@ -104,7 +104,7 @@ class Nested:
                 if tag == _ITEM_END:
                     return found, at + 8
                 at += 8
-                if code in _LONG:
+                if code in LONG_VRS:
                     if at + 4 > end:
                         raise self._damaged(tag, at)
                     length = _LENGTH.unpack_from(data, at)[0]
@@ -196,7 +196,7 @@ def _data_set_start(data: bytes) -> int | None:
         if group != 2:
             return at
         at += 8
-        if code in _LONG:
+        if code in LONG_VRS:
             if at + 4 > len(data):
                 return None
             length = _LENGTH.unpack_from(data, at)[0]

@@ -17,6 +17,7 @@ from imagedata_xr import schema
 from imagedata_xr.formats.dicom.vendors.own import MOMENTS
 from imagedata_xr.formats.dicom.write.keywords import ImageSets, elements
 from imagedata_xr.formats.dicom.write.numbers import decimal, moment
+from imagedata_xr.formats.dicom.write.patch import has_private
 from imagedata_xr.formats.dicom.write.slicetimes import has_delay, put_delay
 from imagedata_xr.sortkeys import readings
 from imagedata_xr.sortkeys.time import date_seconds, time_seconds
@@ -183,7 +184,7 @@ class Acquisition:
 
 def _lost(dataset: Any, keyword: str) -> bool:
     """Tell whether a header does not say what private elements, which were removed, had said."""
-    return keyword not in dataset and not any(tag.is_private for tag in dataset.keys())  # noqa: SIM118
+    return keyword not in dataset and not has_private(dataset)
 
 
 def acquisition_of(

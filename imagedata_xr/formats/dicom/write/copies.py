@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imagedata_xr.formats.dicom.write.derived import mark_derived
+from imagedata_xr.errors import PixelError
+from imagedata_xr.formats.dicom.write.derived import PALETTES, mark_derived
 from imagedata_xr.formats.dicom.write.instances import drop_drawn, put_grid_format
 from imagedata_xr.formats.dicom.write.multiframe import is_segmentation
+from imagedata_xr.formats.dicom.write.patch import PatchedHeader, drop_range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.write.source_headers import Cut, SourceFrames
     from imagedata_xr.frames import Frame
 
-__all__ = ["Copy", "copy_of", "is_equal"]
+__all__ = ["Copy", "copy_of"]
 
 # Those of a mosaic or of a whole frame do not hold for a part.
 OF_THE_WHOLE = (
@@ -39,7 +41,7 @@ class Copy:
     header : Dataset
         The source's, for this file's own use, with the format of the pixels.
     frame : Frame
-    data : bytes
+    data : bytes or memoryview
         Stored pixels, native.
     is_whole : bool
         It is all of the stored image, in its order of rows and columns.
@@ -47,7 +49,7 @@ class Copy:
 
     header: Any
     frame: Frame
-    data: bytes
+    data: bytes | memoryview
     is_whole: bool
 
     def mark_part(self) -> None:
@@ -63,7 +65,7 @@ class Copy:
 
 
 def copy_of(
-    sources: SourceFrames, frame: Frame, cut: Cut | None, plane: NDArray[Any]
+    sources: SourceFrames, frame: Frame, cut: Cut | None, plane: NDArray[Any] | None
 ) -> Copy | str:
     """
     Return a frame as a copy of its source, or the reason why it is none.
@@ -75,8 +77,8 @@ def copy_of(
         The source of the frame.
     cut : Cut or None
         Which of its pixels the frame consists of.
-    plane : ndarray
-        Values of the array.
+    plane : ndarray or None
+        Values of the array; None where they are those of the source for sure.
     """
     if cut is None:
         return "the positions are others"
@@ -85,25 +87,32 @@ def copy_of(
     header = sources.dataset(frame.hash)
     if is_segmentation(frame.values):
         return "the source is a segmentation"
-    if not is_equal(sources, frame, cut, plane):
+    if plane is not None and not _is_equal(sources, frame, cut, plane):
         return "pixel values are others"
     whole = cut.whole and sources.stands_alone(frame)
     form = frame.ref.format
     as_stored = cut.whole and frame.ref.tile is None and form.bits_allocated >= 8
     if as_stored and frame.ref.length and frame.ref.offset is not None:
         # Not through the reader: bits above those stored may be overlays.
-        return Copy(header, frame, frame.ref.source.read(frame.ref.offset, frame.ref.length), whole)
+        ref = frame.ref
+        data: bytes | memoryview | None = None
+        assert ref.offset is not None
+        if isinstance(header, PatchedHeader):
+            data = header.stored(ref.offset, ref.length)
+        if data is None:
+            data = ref.source.read(ref.offset, ref.length)
+        if len(data) != ref.length:
+            raise PixelError(f"{ref.source.name}: the pixels are truncated")
+        return Copy(header, frame, data, whole)
     stored = _cut(sources.pixels(frame), cut)
     if stored.ndim == 3 and form.palette_bits:
-        for tag in [tag for tag in header.keys() if tag.group == 0x0028 and tag.element >= 0x1101]:  # noqa: SIM118
-            if tag.element <= 0x1223:
-                del header[tag]
+        drop_range(header, *PALETTES)
     bits = min(form.bits_stored, stored.dtype.itemsize * 8)
     put_grid_format(header, stored, bits=None if form.palette_bits else bits)
     return Copy(header, frame, np.ascontiguousarray(stored).tobytes(), whole)
 
 
-def is_equal(sources: SourceFrames, frame: Frame, cut: Cut | None, plane: NDArray[Any]) -> bool:
+def _is_equal(sources: SourceFrames, frame: Frame, cut: Cut, plane: NDArray[Any]) -> bool:
     """Compare with the source's values, computed in the types that a reader may have taken."""
     kinds = [plane.dtype]
     if plane.dtype.kind == "f":
@@ -115,5 +124,5 @@ def is_equal(sources: SourceFrames, frame: Frame, cut: Cut | None, plane: NDArra
     )
 
 
-def _cut(values: NDArray[Any], cut: Cut | None) -> NDArray[Any]:
-    return values if cut is None or cut.whole else values[np.ix_(cut.rows, cut.columns)]
+def _cut(values: NDArray[Any], cut: Cut) -> NDArray[Any]:
+    return values if cut.whole else values[np.ix_(cut.rows, cut.columns)]

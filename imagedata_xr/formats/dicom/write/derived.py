@@ -10,16 +10,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from pydicom import Dataset
-from pydicom.sequence import Sequence as Items
-
 from imagedata_xr.formats.dicom.headers import read_header
 from imagedata_xr.formats.dicom.headers.dictionary import KEYWORD_OF
 from imagedata_xr.formats.dicom.write.classes import MR, PET, third_value
+from imagedata_xr.formats.dicom.write.encode import as_datasets
 from imagedata_xr.formats.dicom.write.instances import drop_drawn
+from imagedata_xr.formats.dicom.write.patch import drop_range, put_items
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pydicom import Dataset
 
     from imagedata_xr.frames import Frame
 
@@ -49,7 +50,7 @@ PIXEL_FACTS: Final = (
     "WindowCenterWidthExplanation",
     "WindowWidth",
 )
-_PALETTES: Final = range(0x00281101, 0x00281224)
+PALETTES: Final = (0x00281101, 0x00281224)
 # Required, if empty, in some class (type 2 and 2C).
 _EMPTIED: Final = frozenset(
     {"AcquisitionNumber", "ContentDate", "ContentTime", "EchoTime", "KVP", "TriggerTime"}
@@ -73,6 +74,11 @@ _SOURCES: Final = (
     "ReferencedSeriesSequence",
     "StudiesContainingOtherReferencedInstancesSequence",
 )
+_PURPOSE: Final = {
+    "CodeValue": "121322",
+    "CodingSchemeDesignator": "DCM",
+    "CodeMeaning": "Source image for image processing operation",
+}
 _REFERENCES: Final = ("ReferencedImageSequence", "ReferencedStudySequence", "RelatedSeriesSequence")
 
 
@@ -81,8 +87,7 @@ def drop_pixel_facts(dataset: Any) -> None:
     for keyword in PIXEL_FACTS:
         if keyword in dataset:
             delattr(dataset, keyword)
-    for tag in [tag for tag in dataset.keys() if int(tag) in _PALETTES]:  # noqa: SIM118
-        del dataset[tag]
+    drop_range(dataset, *PALETTES)
     dataset.pop("PixelPresentation", None)
     drop_drawn(dataset)
 
@@ -105,7 +110,7 @@ def keep_common(dataset: Any, frames: Sequence[Frame]) -> None:
             continue
         if any(known.get(tag) != elements[0].get(tag) for known in elements):
             if keyword in _EMPTIED:
-                dataset[tag].value = None
+                setattr(dataset, keyword, None)
             else:
                 del dataset[tag]
 
@@ -139,7 +144,7 @@ def mark_derived(dataset: Any, sources: Sequence[Frame], description: str) -> No
     for keyword in _SOURCES:
         dataset.pop(keyword, None)
     if sources:
-        dataset.SourceImageSequence = Items([reference(frame) for frame in sources])
+        put_items(dataset, "SourceImageSequence", [_reference(frame) for frame in sources])
 
 
 def drop_references(dataset: Any) -> None:
@@ -150,13 +155,15 @@ def drop_references(dataset: Any) -> None:
 
 def reference(frame: Frame) -> Dataset:
     """Return an item of Source Image Sequence (PS3.3 C.7.6.1, Image SOP Instance Reference)."""
-    item, purpose = Dataset(), Dataset()
-    item.ReferencedSOPClassUID = str(frame.values.get("SOPClassUID") or MR)
-    item.ReferencedSOPInstanceUID = frame.uid
-    if frame.ref.format.frames > 1:
-        item.ReferencedFrameNumber = frame.ref.number + 1
-    purpose.CodeValue = "121322"
-    purpose.CodingSchemeDesignator = "DCM"
-    purpose.CodeMeaning = "Source image for image processing operation"
-    item.PurposeOfReferenceCodeSequence = Items([purpose])
+    (item,) = as_datasets([_reference(frame)])
     return item
+
+
+def _reference(frame: Frame) -> dict[str, Any]:
+    number = frame.ref.number + 1
+    return {
+        "ReferencedSOPClassUID": str(frame.values.get("SOPClassUID") or MR),
+        "ReferencedSOPInstanceUID": frame.uid,
+        **({"ReferencedFrameNumber": str(number)} if frame.ref.format.frames > 1 else {}),
+        "PurposeOfReferenceCodeSequence": [_PURPOSE],
+    }

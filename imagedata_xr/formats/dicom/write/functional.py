@@ -21,6 +21,7 @@ from imagedata_xr.formats.dicom.write.coded import code_items
 from imagedata_xr.formats.dicom.write.derived import reference
 from imagedata_xr.formats.dicom.write.instances import put_geometry
 from imagedata_xr.formats.dicom.write.lineage import lineage_of
+from imagedata_xr.formats.dicom.write.patch import put_items
 from imagedata_xr.formats.dicom.write.source_headers import cut_of
 from imagedata_xr.formats.dicom.write.template import apply_template
 from imagedata_xr.formats.dicom.write.uids import new_uid
@@ -294,28 +295,24 @@ def put_references(dataset: Any, frames: Iterable[Frame]) -> None:
             by_study.setdefault(study, {}).setdefault(series, {})[frame.uid] = kind
     own = by_study.pop(str(dataset.get("StudyInstanceUID")), None)
     if own:
-        dataset.ReferencedSeriesSequence = _series_items(own)
+        put_items(dataset, "ReferencedSeriesSequence", _series_items(own))
     others = []
     for study, series_of in by_study.items():
-        item = Dataset()
-        item.StudyInstanceUID = study
-        item.ReferencedSeriesSequence = _series_items(series_of)
-        others.append(item)
+        others.append(
+            {"StudyInstanceUID": study, "ReferencedSeriesSequence": _series_items(series_of)}
+        )
     if others:
-        dataset.StudiesContainingOtherReferencedInstancesSequence = Items(others)
+        put_items(dataset, "StudiesContainingOtherReferencedInstancesSequence", others)
 
 
-def _series_items(series_of: dict[str, dict[str, str]]) -> Items:
-    found = []
-    for uid, instances in series_of.items():
-        item = Dataset()
-        item.SeriesInstanceUID = uid
-        item.ReferencedInstanceSequence = Items([_instance(*one) for one in instances.items()])
-        found.append(item)
-    return Items(found)
-
-
-def _instance(uid: str, kind: str) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = kind, uid
-    return item
+def _series_items(series_of: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "SeriesInstanceUID": series,
+            "ReferencedInstanceSequence": [
+                {"ReferencedSOPClassUID": kind, "ReferencedSOPInstanceUID": uid}
+                for uid, kind in instances.items()
+            ],
+        }
+        for series, instances in series_of.items()
+    ]

@@ -21,9 +21,10 @@ from imagedata_xr.formats.dicom.write.classes import (
 from imagedata_xr.formats.dicom.write.derived import drop_pixel_facts, keep_common, mark_derived
 from imagedata_xr.formats.dicom.write.lineage import own_frames
 from imagedata_xr.formats.dicom.write.multiframe import is_segmentation
+from imagedata_xr.formats.dicom.write.patch import PatchedHeader, Patcher, encoded_header
 from imagedata_xr.formats.dicom.write.patient import in_one_space
 from imagedata_xr.formats.dicom.write.pet import complete_pet
-from imagedata_xr.formats.dicom.write.source_headers import cut_of
+from imagedata_xr.formats.dicom.write.source_headers import Cuts
 from imagedata_xr.formats.dicom.write.template import header_from_attrs, require_known
 from imagedata_xr.formats.dicom.write.uids import new_uid
 from imagedata_xr.sortkeys import readings
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from imagedata_xr.formats.dicom.write.layout import Layout
     from imagedata_xr.formats.dicom.write.lineage import Lineage
+    from imagedata_xr.formats.dicom.write.outline import Outline
     from imagedata_xr.formats.dicom.write.source_headers import SourceFrames
     from imagedata_xr.formats.dicom.write.values import Encoding
     from imagedata_xr.frames import Frame
@@ -91,6 +93,10 @@ class Headers:
     extra : list of DataElement
         Attributes that the caller gives.
     template : Dataset or None
+
+    Attributes
+    ----------
+    patcher : Patcher
     """
 
     def __init__(
@@ -108,7 +114,9 @@ class Headers:
         self.sources = sources
         self.lineage = lineage
         self._labels = [(name, layout.along(name)) for name in LABELS if name in layout.leading]
-        self._bases: dict[int, Dataset] = {}
+        self.patcher = Patcher()
+        self._cuts = Cuts(layout)
+        self._encoded: tuple[bytes, Outline] | tuple[()] | None = None
         self._study = new_uid()
         self._space = new_uid()
         usable = self._usable(self._any_frame())
@@ -170,7 +178,7 @@ class Headers:
             return False
         if not self.sources.stands_alone(frames[0]):
             return False
-        cut = cut_of(frames[0], self.layout, self.layout.slice_of(index))
+        cut = self._cuts.of(frames[0], self.layout.slice_of(index))
         return cut is not None and cut.whole
 
     def frames_of(self, index: tuple[int, ...]) -> list[Frame]:
@@ -213,7 +221,7 @@ class Headers:
 
     def _base(self, index: tuple[int, ...], frames: list[Frame]) -> Dataset:
         if not self.from_source or self.sources is None:
-            return self._from_attrs()
+            return self._bytes_of_attrs() or self._from_attrs()
         base: Dataset = self.sources.dataset((frames or list(self._all.values()))[0].hash)
         if self.own[index] is None:
             keep_common(base, frames or list(self._all.values()))
@@ -221,6 +229,14 @@ class Headers:
             base.remove_private_tags()
         drop_pixel_facts(base)
         return base
+
+    def _bytes_of_attrs(self) -> Any:
+        """Return the header from the attributes, encoded once; None where that is not possible."""
+        if not self.patcher.active:
+            return None
+        if self._encoded is None:
+            self._encoded = encoded_header(self._from_attrs())
+        return PatchedHeader(*self._encoded, self.patcher) if self._encoded else None
 
     def _from_attrs(self) -> Dataset:
         base = header_from_attrs(self.layout.image.attrs)

@@ -13,6 +13,7 @@ from imagedata_xr.errors import GeometryError
 from imagedata_xr.formats.dicom.write.classes import SECONDARY_CAPTURE, ULTRASOUND
 from imagedata_xr.formats.dicom.write.compress import NATIVE, compress
 from imagedata_xr.formats.dicom.write.numbers import decimal
+from imagedata_xr.formats.dicom.write.patch import PatchedHeader, drop_range, write_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ __all__ = ["put_geometry", "put_grid_format", "put_pixels", "save"]
 
 IMPLEMENTATION: Final = "IMAGEDATA_XR"
 # Overlays, curves: they are drawn on the rows and columns of the source.
-DRAWN: Final = (0x5000, 0x6000)
+DRAWN: Final = (0x50000000, 0x60000000)
 WORDS: Final = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 
 
@@ -122,17 +123,19 @@ def put_grid_format(dataset: Any, stored: NDArray[Any], *, bits: int | None = No
         del dataset.PlanarConfiguration
 
 
-def put_pixels(dataset: Any, data: bytes, *, cell: int) -> None:
+def put_pixels(dataset: Any, data: Any, *, cell: int) -> None:
     """Put native little-endian pixels into an instance, padded to even length (PS3.5 8.1)."""
-    dataset.add(
-        DataElement("PixelData", "OB" if cell <= 8 else "OW", data + b"\0" * (len(data) % 2))
-    )
+    if isinstance(dataset, PatchedHeader):
+        dataset.put_pixels(data, cell=cell)
+        return
+    value = bytes(data) + b"\0" * (len(data) % 2)
+    dataset.add(DataElement("PixelData", "OB" if cell <= 8 else "OW", value))
 
 
 def drop_drawn(dataset: Any) -> None:
     """Leave out overlays and curves."""
-    for tag in [tag for tag in dataset.keys() if (tag.group & 0xFF00) in DRAWN]:  # noqa: SIM118
-        del dataset[tag]
+    for first in DRAWN:
+        drop_range(dataset, first, first + 0x01000000)
 
 
 def save(dataset: Any, path: Path, *, syntax: str | None = None) -> None:
@@ -144,12 +147,15 @@ def save(dataset: Any, path: Path, *, syntax: str | None = None) -> None:
 
     Parameters
     ----------
-    dataset : pydicom.Dataset
+    dataset : pydicom.Dataset or PatchedHeader
         With native pixels.
     path : pathlib.Path
     syntax : str, optional
         UID of the transfer syntax.
     """
+    if isinstance(dataset, PatchedHeader):
+        write_file(path, dataset.parts())
+        return
     if getattr(dataset, "original_encoding", (None, None))[1] is False:
         dataset = _little_endian(dataset)
     former = getattr(dataset, "file_meta", None)

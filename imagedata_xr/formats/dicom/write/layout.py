@@ -76,7 +76,7 @@ class Layout:
         )
         return np.asarray(values.transpose(*self.leading).values)
 
-    def unread(self) -> NDArray[Any] | None:
+    def unread(self) -> tuple[NDArray[Any], Any] | None:
         """Return where the pixels of each frame are, where the array is as it was opened."""
         own = tuple(name for name in (*IN_PLANE, schema.RGB) if name in self.image.dims)
         if self.image.dims != (*self.leading, *own):

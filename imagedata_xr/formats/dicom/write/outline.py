@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Outline", "Outlines"]
+__all__ = ["ITEM", "Outline", "Outlines", "walked"]
 
+ITEM: Final = b"\xfe\xff\x00\xe0"
 _KEPT: Final = 6
+_WITH_ITEMS: Final = (b"SQ", b"UN")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,16 +43,31 @@ class Outline:
     places : mapping of int to tuple of int
         First byte of each element and of its value, and the byte after it, by tag in ascending
         order.
+    sequences : tuple of int
+        Tags of public elements that may have items.
+    tags : tuple of int
+        All of them.
+    lengths, private : tuple of int
+        Those of the retired group lengths, and of private elements.
     """
 
     start: int
     end: int
     explicit: bool
     places: Mapping[int, tuple[int, int, int]]
+    sequences: tuple[int, ...]
     tags: tuple[int, ...] = field(init=False)
+    lengths: tuple[int, ...] = field(init=False)
+    private: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tags", tuple(self.places))
+        tags = tuple(self.places)
+        for name, found in (
+            ("tags", tags),
+            ("lengths", [tag for tag in tags if not tag & 0xFFFF]),
+            ("private", [tag for tag in tags if tag >> 16 & 1]),
+        ):
+            object.__setattr__(self, name, tuple(found))
 
     def place(self, tag: int) -> tuple[int, int]:
         """Return where an element is, or would have to be put in (as an empty range)."""
@@ -77,7 +94,19 @@ def walked(data: bytes, start: int, end: int, *, explicit: bool) -> Outline | No
         places[tag] = (at, span.start, span.end)
         at = span.end
     in_order = all(a < b for a, b in zip(places, list(places)[1:], strict=False))
-    return Outline(start, end, explicit, places) if in_order and at == end else None
+    if not in_order or at != end:
+        return None
+    sequences = tuple(
+        tag
+        for tag, (begin, value, _) in places.items()
+        if not tag >> 16 & 1
+        and (data[begin + 4 : begin + 6] in _WITH_ITEMS if explicit else _is_item(data, value))
+    )
+    return Outline(start, end, explicit, places, sequences)
+
+
+def _is_item(data: bytes, at: int) -> bool:
+    return data[at : at + 4] == ITEM
 
 
 class Outlines:

@@ -11,7 +11,6 @@ import numpy as np
 
 from imagedata_xr import schema
 from imagedata_xr.errors import DataWarning, HeaderError, WriteError
-from imagedata_xr.formats.dicom.headerstore import HeaderStore
 from imagedata_xr.formats.dicom.write.acquisition import acquisition_of, start_of
 from imagedata_xr.formats.dicom.write.classes import (
     PET,
@@ -21,7 +20,7 @@ from imagedata_xr.formats.dicom.write.classes import (
     complete,
 )
 from imagedata_xr.formats.dicom.write.consistent import SeriesFacts
-from imagedata_xr.formats.dicom.write.copies import copy_of, is_equal
+from imagedata_xr.formats.dicom.write.copies import copy_of
 from imagedata_xr.formats.dicom.write.derived import drop_references
 from imagedata_xr.formats.dicom.write.functional import put_references
 from imagedata_xr.formats.dicom.write.headers import Headers, describe
@@ -33,9 +32,9 @@ from imagedata_xr.formats.dicom.write.instances import (
 )
 from imagedata_xr.formats.dicom.write.keywords import needs_unicode
 from imagedata_xr.formats.dicom.write.lineage import lineage_of, own_frames
-from imagedata_xr.formats.dicom.write.patch import Original, Patches, UnusualError, write_file
+from imagedata_xr.formats.dicom.write.patch import Patcher, UnusualError
 from imagedata_xr.formats.dicom.write.patient import require_one_patient
-from imagedata_xr.formats.dicom.write.source_headers import cut_of, source_frames
+from imagedata_xr.formats.dicom.write.source_headers import Cuts, source_frames
 from imagedata_xr.formats.dicom.write.target import file_name
 from imagedata_xr.formats.dicom.write.template import apply_template
 from imagedata_xr.formats.dicom.write.uids import new_uid
@@ -48,12 +47,13 @@ from imagedata_xr.formats.dicom.write.values import (
 from imagedata_xr.progress import track
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import DTypeLike, NDArray
     from pydicom import DataElement, Dataset
 
+    from imagedata_xr.formats.dicom.headerstore import HeaderStore
     from imagedata_xr.formats.dicom.write.acquisition import Acquisition
     from imagedata_xr.formats.dicom.write.copies import Copy
     from imagedata_xr.formats.dicom.write.layout import Layout
@@ -62,6 +62,9 @@ if TYPE_CHECKING:
     from imagedata_xr.frames import Frame, PixelRef
 
 __all__ = ["Wish", "write_series"]
+
+# Files in a row that only pydicom can write: then so are the others.
+_PATIENCE = 8
 
 
 class _ChangedError(Exception):
@@ -117,8 +120,9 @@ class _Series:
     uid: str = field(default_factory=new_uid)
     studies: set[tuple[str, str]] = field(default_factory=set)
     missing: int = 0
-    known: set[tuple[bytes, ...]] = field(default_factory=set)
     facts: SeriesFacts | None = None
+    patcher: Patcher = field(default_factory=Patcher)
+    unusual: int = 0
 
     @property
     def count(self) -> int:
@@ -133,13 +137,13 @@ class _Series:
         self._check_references(dataset)
         if self.wish.template is not None:
             apply_template(dataset, self.wish.template, placed=self.layout.grid is not None)
+        if needs_unicode(self.wish.extra):
+            dataset.decode()
+            dataset.SpecificCharacterSet = "ISO_IR 192"
         if not self.wish.keep_uid:
             dataset.SOPInstanceUID = new_uid()
             dataset.SeriesInstanceUID = self.uid
             dataset.InstanceNumber = number
-        if needs_unicode(self.wish.extra):
-            dataset.decode()
-            dataset.SpecificCharacterSet = "ISO_IR 192"
         for element in self.wish.extra:
             if element.value is None:
                 dataset.pop(element.tag, None)
@@ -163,15 +167,21 @@ class _Series:
         if (given[-1] if given else wanted) != patient:
             drop_references(dataset)
 
-    def patches(self) -> Patches | None:
-        """Return what copies bytes, None where headers are to be changed in other ways."""
-        wish = self.wish
-        if wish.template is not None or wish.syntax is not None or self.facts is not None:
-            return None
-        # Other stores change headers, as those without identity do: files are not what they give.
-        if self.sources is None or type(self.sources.store) is not HeaderStore:
-            return None
-        return Patches(self.layout, wish.extra)
+    def in_either_way(self, write: Callable[[], None]) -> None:
+        """Write a file from bytes or, where these do not allow it, with pydicom."""
+        wish, patcher = self.wish, self.patcher
+        if wish.syntax is None and self.facts is None and self.unusual < _PATIENCE:
+            patcher.active = True
+            try:
+                write()
+            except UnusualError:
+                self.unusual += 1
+            else:
+                self.unusual = 0
+                return
+            finally:
+                patcher.active = False
+        write()
 
     def check_study(self, dataset: Dataset) -> None:
         """Check that all frames are of one patient and study."""
@@ -213,6 +223,8 @@ def write_series(layout: Layout, wish: Wish, folder: Path) -> None:
     alone = known and all(frame.ref.format.frames == 1 for frame in own.ravel())
     acquisition = acquisition_of(layout, own if alone else None, start)
     series = _Series(layout, wish, folder, sources, lineage, own, acquisition, alone)
+    if sources is not None:
+        sources.patcher = series.patcher
     several = {str(frame.values.get(schema.SERIES)) for frame in own.ravel() if frame is not None}
     if len(several) > 1 and not wish.keep_uid:
         series.facts = SeriesFacts()
@@ -225,7 +237,6 @@ def write_series(layout: Layout, wish: Wish, folder: Path) -> None:
             shutil.rmtree(folder)
             folder.mkdir()
             series.studies.clear()
-            series.known.clear()
             series.facts = SeriesFacts() if series.facts is not None else None
         else:
             return
@@ -258,61 +269,42 @@ def _write_copies(series: _Series) -> None:
     if series.layout.image.dtype.kind == "b":
         raise _ChangedError("masks are computed")
     seen: set[Any] = set()
-    patches = series.patches()
+    cuts = Cuts(series.layout)
+    sources.with_pixels = True
     for index, plane in _planes_to_copy(series):
         frame = series.own[index]
-        if patches is not None and frame.uid not in seen and _patch(series, patches, index, plane):
-            seen |= {frame.uid} if series.wish.keep_uid else set()
-            continue
-        values = series.layout.plane_at(index) if plane is None else plane
-        cut = cut_of(frame, series.layout, series.layout.slice_of(index))
-        copy = copy_of(sources, frame, cut, values)
-        if isinstance(copy, str):
-            raise _ChangedError(copy)
-        if series.wish.keep_uid:
-            if not copy.is_whole or frame.uid in seen:
+        cut = cuts.of(frame, series.layout.slice_of(index))
+        values = plane
+        if plane is None and (cut is None or not cut.whole):
+            values = series.layout.plane_at(index)
+
+        def write(index: Any = index, cut: Any = cut, values: Any = values) -> None:
+            copy = copy_of(sources, series.own[index], cut, values)
+            if isinstance(copy, str):
+                raise _ChangedError(copy)
+            if series.wish.keep_uid and (not copy.is_whole or copy.frame.uid in seen):
                 raise _ChangedError("parts of frames, or frames twice")
-            seen.add(frame.uid)
-        _write_copy(series, index, copy)
+            _write_copy(series, index, copy)
+
+        series.in_either_way(write)
+        seen.add(frame.uid)
+    sources.with_pixels = False
 
 
 def _planes_to_copy(series: _Series) -> Any:
     """Yield index and values of each frame; None for those that are their source's for sure."""
-    refs = series.layout.unread()
-    if refs is None:
+    unread = series.layout.unread()
+    if unread is None:
         yield from _frames(series, "writing")
         return
+    refs, reader = unread
+    # The values of the source are those after rescale.
+    rescaled = bool(getattr(reader, "rescale", False))
     for index in track(list(np.ndindex(series.own.shape)), "writing", show=series.wish.progress):
         frame: Any = series.own[index]
         ref: PixelRef = frame.ref
-        plain = refs[index] == ref and (ref.slope, ref.intercept) == (1, 0)
+        plain = refs[index] == ref and (rescaled or (ref.slope, ref.intercept) == (1, 0))
         yield index, None if plain else series.layout.plane_at(index)
-
-
-def _patch(
-    series: _Series, patches: Patches, index: tuple[int, ...], plane: NDArray[Any] | None
-) -> bool:
-    """Write a frame as a copy of its source's bytes; False where it needs a closer look."""
-    frame, sources = series.own[index], series.sources
-    data = patches.data_of(frame, series.layout.slice_of(index))
-    outline = None if data is None else patches.outline(data, frame)
-    if data is None or outline is None or sources is None:
-        return False
-    if plane is not None and not is_equal(sources, frame, None, plane):
-        return False
-    try:
-        series.acquisition.apply(Original(frame), index, frame)
-    except UnusualError:
-        return False
-    who = patches.identity(data, outline)
-    if who not in series.known:
-        series.check_study(sources.dataset(frame.hash))
-        series.known.add(who)
-    number = series.number(index)
-    new = None if series.wish.keep_uid else (new_uid(), series.uid, number)
-    path = series.folder / file_name(number, series.count)
-    write_file(path, patches.parts(data, outline, frame, new))
-    return True
 
 
 def _write_copy(series: _Series, index: tuple[int, ...], copy: Copy) -> None:
@@ -334,6 +326,7 @@ def _write_derived(series: _Series) -> None:
     layout, wish = series.layout, series.wish
     lineage = series.lineage
     headers = Headers(layout, series.sources, lineage, wish.extra, wish.template)
+    headers.patcher = series.patcher
     if headers.lost:
         warnings.warn(
             f"{headers.lost} frames had a header of their own that cannot be carried over "
@@ -353,18 +346,22 @@ def _write_derived(series: _Series) -> None:
         form = encoding
         if each:
             form = frame_encoding(encoding, plane, through_zero=headers.sop_class == PET)
-        dataset = headers.make(index, describe(form))
         stored = form.encode(plane)
-        kept = headers.keeps_place(index)
-        own = series.own[index] if headers.is_own(index) and series.is_alone else None
-        series.acquisition.apply(dataset, index, own, turned=not kept)
-        if not kept:
-            put_geometry(dataset, layout, layout.slice_of(index))
-        put_grid_format(dataset, stored)
-        if not layout.is_rgb:
-            headers.put_rescale(dataset, form, always=each)
-        put_pixels(dataset, stored.tobytes(), cell=stored.dtype.itemsize * 8)
-        series.finish(dataset, index, lineage.of(index))
+
+        def write(index: Any = index, form: Encoding = form, stored: Any = stored) -> None:
+            dataset = headers.make(index, describe(form))
+            kept = headers.keeps_place(index)
+            own = series.own[index] if headers.is_own(index) and series.is_alone else None
+            series.acquisition.apply(dataset, index, own, turned=not kept)
+            if not kept:
+                put_geometry(dataset, layout, layout.slice_of(index))
+            put_grid_format(dataset, stored)
+            if not layout.is_rgb:
+                headers.put_rescale(dataset, form, always=each)
+            put_pixels(dataset, stored.tobytes(), cell=stored.dtype.itemsize * 8)
+            series.finish(dataset, index, lineage.of(index))
+
+        series.in_either_way(write)
     if series.missing:
         warnings.warn(
             f"{series.missing} values are NaN or infinite, and are stored as Pixel Padding Value, "

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from imagedata_xr import schema
 from imagedata_xr.errors import HeaderError, ImagedataError
 from imagedata_xr.formats.dicom.headers import read_header, read_headers
-from imagedata_xr.formats.dicom.headerstore import SourceKey, is_source_key, joined
+from imagedata_xr.formats.dicom.headerstore import (
+    HeaderStore,
+    JoinedStore,
+    SourceKey,
+    is_source_key,
+    joined,
+)
 from imagedata_xr.formats.dicom.instance import frames_of
 from imagedata_xr.formats.dicom.pixels import reader_for
+from imagedata_xr.formats.dicom.write.compress import NATIVE
 from imagedata_xr.formats.dicom.write.multiframe import is_single, single_header
+from imagedata_xr.formats.dicom.write.patch import PatchedHeader, Patcher
 from imagedata_xr.geometry import POSITION_TOLERANCE
 from imagedata_xr.index import AxisIndex
 
@@ -23,12 +31,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from imagedata_xr.formats.dicom.headerstore import HeaderStore
     from imagedata_xr.formats.dicom.write.layout import Layout
-    from imagedata_xr.frames import Frame, Source
+    from imagedata_xr.formats.dicom.write.outline import Outline
+    from imagedata_xr.frames import Frame, PixelRef, Source
     from imagedata_xr.geometry import Grid
 
-__all__ = ["Cut", "SourceFrames", "cut_of", "source_frames"]
+__all__ = ["Cut", "Cuts", "SourceFrames", "cut_of", "source_frames"]
+
+
+_META: Final = b"DICM\x02\x00\x00\x00UL\x04\x00"
+_META_LENGTH: Final = slice(140, 144)
+_PIXELS: Final = b"\xe0\x7f\x10\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +69,18 @@ class SourceFrames:
     Attributes
     ----------
     store : HeaderStore
+    patcher : Patcher
+        Where it is active, headers are such as copy their bytes, as far as they can be.
+    with_pixels : bool
+        They have those of the pixels, too.
     """
 
     store: HeaderStore
+    patcher: Patcher = field(default_factory=Patcher)
     _read: dict[Source, dict[int, Frame]] = field(default_factory=dict)
     _last: tuple[Source | None, Any] = (None, None)
+    with_pixels: bool = False
+    _kept: tuple[Source | None, bytes] = (None, b"")
 
     def frame(self, key: int) -> Frame | None:
         """Return a frame; None where nobody knows it any more, or its file cannot be read."""
@@ -103,6 +123,9 @@ class SourceFrames:
         It is that of its instance, if this holds one image; else what it says of the frame.
         """
         source, number = self.store.place(key)
+        patched = self._patched(key) if self.patcher.active else None
+        if patched is not None:
+            return patched
         if self._last[0] == source:
             return single_header(self._last[1], number)
         dataset = self.store.dataset(key)
@@ -111,6 +134,46 @@ class SourceFrames:
         # Long, and read once for all its frames.
         self._last = (source, dataset)
         return single_header(dataset, number)
+
+    def _patched(self, key: int) -> PatchedHeader | None:
+        """Return the header of an instance as its bytes, None where these cannot be patched."""
+        store: Any = self.store
+        if isinstance(store, JoinedStore):
+            store = next(part for part in store.parts if key in part.places)
+        frame = self.frame(key)
+        # Other stores change headers, as those without identity do: files are not what they give.
+        if type(store) is not HeaderStore or frame is None or frame.ref.offset is None:
+            return None
+        ref = frame.ref
+        source, end = ref.source, ref.offset
+        assert end is not None
+        if self._kept[0] != source or len(self._kept[1]) < end:
+            # With the pixels where they may be copied: one image, as it is.
+            is_native = ref.format.syntax in NATIVE
+            length = ref.length if is_native and ref.tile is None and self.with_pixels else 0
+            self._kept = (source, source.read(0, end + length))
+        data = self._kept[1]
+        outline = self._outline(data, ref)
+        if outline is None:
+            return None
+        header = PatchedHeader(data, outline, self.patcher)
+        return header if is_single(header) and header.get("SOPClassUID") else None
+
+    def _outline(self, data: bytes, ref: PixelRef) -> Outline | None:
+        """Return where the elements are, None where the file is not as most files are."""
+        explicit = ref.format.syntax != NATIVE[0]
+        assert ref.offset is not None
+        end = ref.offset - (12 if explicit else 8)
+        start = 144 + int.from_bytes(data[_META_LENGTH], "little")
+        usual = (
+            data[128:140] == _META
+            and data[end : end + 4] == _PIXELS
+            and (not explicit or data[end + 4 : end + 8] in (b"OW\0\0", b"OB\0\0"))
+            and start < end
+            and data[start : start + 2] != b"\x02\x00"
+        )
+        outlines = self.patcher.outlines
+        return outlines.of(data, start, end, explicit=explicit) if usual else None
 
     def stands_alone(self, frame: Frame) -> bool:
         """Tell whether a frame, whose header was asked for last, is all that its instance holds."""
@@ -129,6 +192,36 @@ class SourceFrames:
         """Return every frame of the source series."""
         found = {key: self.frame(key) for key in self.store.places}
         return {key: frame for key, frame in found.items() if frame is not None}
+
+
+class Cuts:
+    """
+    Which pixels of their sources the frames of an array are.
+
+    Parameters
+    ----------
+    layout : Layout
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self._origins = None if layout.grid is None else layout.grid.slice_origins().tolist()
+        self._alike: dict[Any, Cut] = {}
+
+    def of(self, frame: Frame, place: int) -> Cut | None:
+        """Return which pixels of a frame lie where those of a slice do; see `cut_of`."""
+        kind = (frame.orientation, frame.spacing, frame.shape)
+        known = self._alike.get(kind)
+        if known is not None and self._origins is not None and frame.position is not None:
+            assert frame.spacing is not None
+            tolerance = 0.1 * min(POSITION_TOLERANCE, 0.1 * min(frame.spacing))
+            pairs = zip(self._origins[place], frame.position, strict=True)
+            if all(abs(one - other) <= tolerance for one, other in pairs):
+                return known
+        cut = cut_of(frame, self.layout, place)
+        if cut is not None and cut.whole:
+            self._alike[kind] = cut
+        return cut
 
 
 def source_frames(layout: Layout) -> SourceFrames | None:

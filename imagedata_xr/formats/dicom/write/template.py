@@ -13,6 +13,7 @@ from imagedata_xr.errors import HeaderError, NoImagesError, OptionError
 from imagedata_xr.formats.dicom.headers import read_header
 from imagedata_xr.formats.dicom.write.keywords import ImageSets
 from imagedata_xr.formats.dicom.write.numbers import decimal
+from imagedata_xr.formats.dicom.write.patch import drop_range
 from imagedata_xr.sources import find_sources
 
 if TYPE_CHECKING:
@@ -217,8 +218,7 @@ def apply_template(dataset: Any, template: Dataset, *, placed: bool) -> None:
         template.decode()
         dataset.SpecificCharacterSet = "ISO_IR 192"
     copied = [tag for tag in template.keys() if tag.group == _PATIENT]  # noqa: SIM118
-    for tag in [tag for tag in dataset.keys() if tag.group == _PATIENT]:  # noqa: SIM118
-        del dataset[tag]
+    drop_range(dataset, _PATIENT << 16, (_PATIENT + 1) << 16)
     for tag in copied:
         dataset.add(template[tag])
     for keyword in _GENERAL:

@@ -88,9 +88,10 @@ class Encoding:
         if plane.dtype.kind in "biu" and self.is_identity:
             numbers = plane
         else:
-            numbers = np.rint(
-                (plane.astype(np.float64) - float(self.intercept)) / float(self.slope)
-            )
+            numbers = plane.astype(np.float64)
+            numbers -= float(self.intercept)
+            numbers /= float(self.slope)
+            np.rint(numbers, out=numbers)
         if self.padding is not None:
             finite = np.isfinite(plane)
             if (numbers[finite] == self.padding).any():
@@ -121,9 +122,10 @@ def extent_of(planes: Iterable[NDArray[Any]], *, padding: bool = False) -> Exten
     """
     low, high, whole, missing = np.inf, -np.inf, True, 0
     for plane in planes:
+        values = plane
         if plane.dtype.kind == "f":
-            finite = np.isfinite(plane)
-            lost = int(plane.size - np.count_nonzero(finite))
+            values = plane if _all_finite(plane) else plane[np.isfinite(plane)]
+            lost = plane.size - values.size
             if lost and not padding:
                 raise WriteError(
                     "the image has NaN or infinite values, which stored integers cannot hold: "
@@ -132,15 +134,18 @@ def extent_of(planes: Iterable[NDArray[Any]], *, padding: bool = False) -> Exten
                     "da.where(np.isfinite(da), 0)"
                 )
             missing += lost
-            values = plane[finite] if lost else plane
             whole = whole and np.array_equal(values, np.rint(values))
-        else:
-            values = plane
         if values.size:
             low, high = min(low, values.min().item()), max(high, values.max().item())
     if low > high:
         raise WriteError("no value of the image is a finite number: there is nothing to show")
     return Extent(low, high, whole, missing)
+
+
+def _all_finite(values: NDArray[Any]) -> bool:
+    """Tell whether no value is NaN or infinite: so are smallest and largest."""
+    with np.errstate(invalid="ignore"):
+        return not values.size or bool(np.isfinite(values.min()) and np.isfinite(values.max()))
 
 
 def stored_type(pixel: DTypeLike | None) -> np.dtype[Any] | None:
