@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar
+import threading
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import param
 from panel.custom import Children, JSComponent
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Stage"]
+
+# What the browser changes (``report.js``).
+HEARD: Final = frozenset(
+    (
+        *("index", "frame", "dimension", "windows", "looks", "tool", "smooth", "linked"),
+        *("crosshair", "hide_text", "page", "records", "structures", "per_frame"),
+    )
+)
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +76,28 @@ class Stage(JSComponent):
     def __init__(self, answer: Callable[[Any], list[dict[str, Any]]], **params: Any) -> None:
         super().__init__(**params)
         self._answer = answer
+        self._hearing = threading.RLock()
+        self._repeated: dict[str, int] = {}
+
+    def _on_msg(self, ref: str, manager: Any, msg: Any) -> None:
+        # A kernel with subshells hears the browser in two threads, and Panel's hold on a
+        # document is not made for two: the one's changes were lost in the other's.
+        with self._hearing:
+            super()._on_msg(ref, manager, msg)
+
+    def _repeat(self, page: str, count: int, state: dict[str, Any]) -> None:
+        """Take what the browser says a second time, where it was not heard the first time."""
+        if count <= self._repeated.get(page, 0):
+            return
+        self._repeated[page] = count
+        missed = {k: v for k, v in state.items() if k in HEARD and getattr(self, k) != v}
+        if missed:
+            self.param.update(**missed)
 
     def _handle_msg(self, message: Any) -> None:
+        if "state" in message:
+            self._repeat(message["page"], message["count"], message["state"])
+            return
         try:
             replies = self._answer(message)
         except ImagedataError as error:

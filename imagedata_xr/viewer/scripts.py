@@ -14,6 +14,7 @@ MODULES: Final = (
     "bokeh_names",
     "places",
     "store",
+    "report",
     "state",
     "shapes",
     "regions",

@@ -7,8 +7,9 @@ const COLORS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00"
 const clone = (value) => JSON.parse(JSON.stringify(value))
 
 export class Regions {
-  constructor(model, state) {
+  constructor(model, state, report) {
     this.model = model
+    this.report = report
     this.state = state
     this.records = clone(model.records)
     this.structures = clone(model.structures)
@@ -19,6 +20,7 @@ export class Regions {
     this.future = []
     this.clip = null
     this.listeners = []
+    for (const name of ["structures", "records", "per_frame", "dimension"]) report.listen(name)
     if (!this.structures.length) this.addStructure(false)
     model.on("records", () => {
       if (JSON.stringify(model.records) === JSON.stringify(this.records)) return
@@ -92,8 +94,8 @@ export class Regions {
 
   commit() {
     if (!this.records.some((record) => record.id === this.selected)) this.selected = null
-    this.model.structures = clone(this.structures)
-    this.model.records = clone(this.records)
+    this.report.set("structures", clone(this.structures))
+    this.report.set("records", clone(this.records))
     this.tell()
   }
 

@@ -73,7 +73,7 @@ export class Side {
     add("Interpolate", "Fill the slices between those drawn (y)", () => regions.interpolate(viewer.active))
     this.perFrame = add("Per frame", "New outlines hold for this time, b, te... only", () => {
       regions.perFrame = !regions.perFrame
-      viewer.model.per_frame = regions.perFrame
+      viewer.report.set("per_frame", regions.perFrame)
       this.update()
     })
     add("CSV", "Save the table", () => this.save())

@@ -7,8 +7,9 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b)
 const copy = (value) => JSON.parse(JSON.stringify(value))
 
 export class State {
-  constructor(model) {
+  constructor(model, report) {
     this.model = model
+    this.report = report
     this.series = model.series
     this.index = copy(model.index)
     this.frame = copy(model.frame)
@@ -25,12 +26,14 @@ export class State {
     this.changed = []
     this.timers = new Map()
     for (const name of ["index", "frame", "windows", "looks", "tool", "smooth", "linked", "page"]) {
+      report.listen(name)
       model.on(name, () => {
         if (same(model[name], this[name])) return
         this[name] = copy(model[name])
         this.tell(name)
       })
     }
+    for (const name of ["hide_text", "crosshair"]) report.listen(name)
     model.on("hide_text", () => this.set("hidden", model.hide_text))
   }
 
@@ -46,7 +49,7 @@ export class State {
     clearTimeout(this.timers.get(name))
     const send = () => {
       const attribute = name === "hidden" ? "hide_text" : name
-      if (!same(this.model[attribute], this[name])) this.model[attribute] = copy(this[name])
+      if (!same(this.model[attribute], this[name])) this.report.set(attribute, copy(this[name]))
     }
     if (at_once) send()
     else this.timers.set(name, setTimeout(send, SYNC_MS))

@@ -7,6 +7,7 @@ import { connectKeys, helpRows } from "./keys.js"
 import { measure } from "./layer.js"
 import { Pane, element } from "./pane.js"
 import { Regions } from "./regions.js"
+import { Report } from "./report.js"
 import { Side } from "./side.js"
 import { State } from "./state.js"
 import { Store } from "./store.js"
@@ -19,8 +20,9 @@ const REAL_TIME = [0.01, 0.35]
 class Viewer {
   constructor(model, view, root) {
     Object.assign(this, { model, root })
-    this.state = new State(model)
-    this.regions = new Regions(model, this.state)
+    this.report = new Report(model)
+    this.state = new State(model, this.report)
+    this.regions = new Regions(model, this.state, this.report)
     this.store = new Store(model, (message) => this.arrived(message))
     this.bars =
       model.looks.some((look) => look.cmap !== "gray") || model.series.some((one) => one.overlay && !one.overlay.discrete)
@@ -187,7 +189,7 @@ class Viewer {
   nextDimension(pane) {
     const count = pane.about.dims.length
     if (count) this.state.dimension = (this.state.dimension + 1) % count
-    this.model.dimension = this.state.dimension
+    this.report.set("dimension", this.state.dimension)
     this.bar.update()
     this.side.curves()
   }
