@@ -19,7 +19,7 @@ from imagedata_xr.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-__all__ = ["Names", "Unique", "clean", "fields"]
+__all__ = ["Names", "Unique", "clean", "fields", "plain_name"]
 
 # Characters and UTF-8 bytes of one level: file systems take 255 bytes, suffixes come after.
 _LONGEST: Final = 64
@@ -181,3 +181,13 @@ def _formatted(value: Any, name: str, spec: str) -> str:
         return format(value, spec) if spec else str(value)
     except (ValueError, TypeError) as error:
         raise OptionError(f"template: {name} cannot be written as {spec!r}: {error}") from error
+
+
+def plain_name(name: str) -> str:
+    """
+    Return a person's name as those who write it differently agree on it.
+
+    That is the alphabetic group (PS3.5 section 6.2), without case, ``^`` and further blanks.
+    """
+    parts = name.partition("=")[0].casefold().replace("^", " ").split()
+    return " ".join(parts) or name.casefold()

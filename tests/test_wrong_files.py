@@ -42,6 +42,18 @@ def stretched(factor):
 
 
 # Change, what it gives in all files of the series, and in one of them.
+def narrow(file):
+    dataset = wrong.dataset_of(file)
+    dataset.BitsStored, dataset.HighBit = 15, 14
+    return wrong.saved(dataset)
+
+
+def turned(file):
+    dataset = wrong.dataset_of(file)
+    dataset.Rows, dataset.Columns = dataset.Columns, dataset.Rows
+    return wrong.saved(dataset)
+
+
 ROWS = {
     "no PatientID": (wrong.without("PatientID"), "array", "MultipleSeriesError"),
     "no StudyInstanceUID": (wrong.without("StudyInstanceUID"), "array", "MultipleSeriesError"),
@@ -150,27 +162,31 @@ ROWS = {
         "array",
         "array",
     ),
-    "a value of odd length": (wrong.odd_length, "array named Odd^Name^", "array without a name"),
+    "a value of odd length": (
+        wrong.odd_length,
+        "array named Odd^Name^",
+        "array without a name, DataWarning",
+    ),
     "group lengths that are wrong": (wrong.group_lengths, "array", "array"),
     "characters of ISO 2022 (Kanji)": (
         wrong.named("\\ISO 2022 IR 87", KANJI),
         "array named Yamada^Tarou=山田^太郎",
-        "array without a name",
+        "array without a name, DataWarning",
     ),
     "characters of GB18030": (
         wrong.named("GB18030", "王^小东".encode("gb18030")),
         "array named 王^小东",
-        "array without a name",
+        "array without a name, DataWarning",
     ),
     "characters that are not of the declared set": (
         wrong.named("ISO_IR 192", MULLER),
         "array named M\ufffdller^A, DataWarning",
-        "array without a name",
+        "array without a name, DataWarning",
     ),
     "a character set that is not known, or none": (
         [wrong.named("NOSUCH", MULLER), wrong.named("", MULLER)],
         "array named Müller^A",
-        "array without a name",
+        "array without a name, DataWarning",
     ),
     "implicit VR declared as explicit, or explicit as implicit": (
         [("implicit", wrong.said(EXPLICIT)), ("explicit", wrong.said(IMPLICIT))],
@@ -194,6 +210,23 @@ ROWS = {
         "FormatError",
     ),
     "empty": (wrong.nothing, "NoImagesError", "FormatError"),
+    "another PatientID": (spoilt("PatientID", "SOMEBODY"), "array", "MultipleSeriesError"),
+    "another PatientName, under the same PatientID": (
+        wrong.raw("PatientName", "Else^Somebody "),
+        "array named Else^Somebody",
+        "array without a name, DataWarning",
+    ),
+    "another BitsStored or PixelRepresentation": (
+        [narrow, wrong.raw("PixelRepresentation", b"\1\0")],
+        "array",
+        "array, DataWarning",
+    ),
+    "Rows and Columns swapped": (turned, None, "MultipleStacksError"),
+    "MONOCHROME1 for MONOCHROME2": (
+        spoilt("PhotometricInterpretation", "MONOCHROME1"),
+        "array",
+        "MultipleStacksError",
+    ),
 }
 
 
@@ -275,3 +308,68 @@ def opened(files):
         warnings.simplefilter("always")
         da = xr.open_dataarray(files, engine="dicom").load()
     return da, {one.category for one in caught if issubclass(one.category, ImagedataWarning)}
+
+
+def others(change, second=lambda file: file):
+    """Return the files of the series, two of them changed."""
+    plain = files("explicit")
+    return [plain[0], change(plain[1]), second(plain[2]), *plain[3:]]
+
+
+def test_two_patients_with_the_same_uids():
+    """A copy of an image under another patient's name is no copy: it is never dropped as one."""
+    plain = files("explicit")
+    other = [spoilt("PatientID", "SOMEBODY")(file) for file in plain]
+    for mixed in ([*plain, *other], [*other, *plain], [plain[0], *other[1:]]):
+        with pytest.raises(errors.MultipleSeriesError, match="2 patients"):
+            opened(mixed)
+    tree = xr.open_datatree([*plain, *other], engine="dicom")
+    assert not any("image" in node.data_vars for node in tree.subtree)
+
+
+def test_two_names_without_an_id():
+    """Without any PatientID, images of two names are not put into one array; no text has them."""
+    nameless = [wrong.without("PatientID")(file) for file in files("explicit")]
+    mixed = [*nameless[:1], wrong.raw("PatientName", "Else^Somebody ")(nameless[1]), *nameless[2:]]
+    with pytest.raises(errors.MultipleSeriesError, match="no PatientID, and 2 names") as caught:
+        opened(mixed)
+    assert "Somebody" not in str(caught.value)
+    name = str(wrong.dataset_of(nameless[0]).PatientName).upper() + "^^ "
+    same = [wrong.raw("PatientName", name)(file) for file in nameless[:1]]
+    da, kinds = opened([*same, *nameless[1:]])
+    assert da.shape == undamaged().shape
+    assert not kinds
+
+
+def test_warnings_name_the_file(tmp_path):
+    """The file that says what the others do not is named, and the patient is not."""
+    for k, file in enumerate(others(wrong.raw("PatientName", "Else^Somebody "))):
+        (tmp_path / f"{k}.dcm").write_bytes(file)
+    with pytest.warns(errors.DataWarning, match=r"1\.dcm: has another PatientName") as caught:
+        xr.open_dataarray(tmp_path, engine="dicom")
+    assert "Somebody" not in str(caught[0].message)
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_what_no_reader_can_see(k):
+    """Where nothing contradicts a file, it is believed: an end slice gone, pixels exchanged."""
+    plain, truth = files("explicit"), undamaged()
+    shorter = [file for file in plain if slice_of(file) != slice_of(plain[k])]
+    da, kinds = opened(shorter)
+    assert not kinds
+    assert da.sizes["slice"] == truth.sizes["slice"] - 1
+    np.testing.assert_array_equal(da.values, truth.sel(slice=da.slice).values)
+    exchanged = [wrong.saved(one) for one in with_pixels_of_each_other(plain[0], plain[1])]
+    da, kinds = opened([*exchanged, *plain[2:]])
+    assert not kinds
+    assert (da.values != truth.values).any(axis=(-1, -2)).sum() == 2
+
+
+def slice_of(file):
+    return tuple(wrong.dataset_of(file).ImagePositionPatient)
+
+
+def with_pixels_of_each_other(*files):
+    one, other = map(wrong.dataset_of, files)
+    one.PixelData, other.PixelData = other.PixelData, one.PixelData
+    return one, other

@@ -141,8 +141,8 @@ def _series(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ImagedataWarning)
         try:
+            one_patient(frames)
             kept = without_duplicates(frames)
-            one_patient(kept)
             stacks = split(kept)
         except ImagedataError as error:
             text = reason(error, frames, phi=options.phi)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections import Counter
 from math import isclose
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from imagedata_xr.errors import MultipleSeriesError, NoImagesError, OptionError
+from imagedata_xr.errors import DataWarning, MultipleSeriesError, NoImagesError, OptionError
 from imagedata_xr.frames import attribute, evaluate
+from imagedata_xr.naming import plain_name
 from imagedata_xr.sortkeys import names, readings
 
 if TYPE_CHECKING:
@@ -89,12 +91,43 @@ def one_patient(frames: Sequence[Frame]) -> None:
     ------
     MultipleSeriesError
         They have several values of Patient ID; or one series has several of what is the same for
-        all its images (PS3.3 C.7.2.1, C.7.4.1): study, frame of reference, patient position.
+        all its images (PS3.3 C.7.2.1, C.7.4.1): study, frame of reference, patient position. Or no
+        image has a Patient ID, and they have several names.
+
+    Warns
+    -----
+    DataWarning
+        Images with one Patient ID have several names.
     """
     _constant(frames, "PatientID")
+    _one_name(frames)
     for group in by_series(frames):
         for keyword in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientPosition"):
             _constant(group, keyword)
+
+
+def _one_name(frames: Sequence[Frame]) -> None:
+    found = attribute("PatientName", frames)
+    several = {value: plain_name(str(value or "")) for value in dict.fromkeys(found)}
+    names = Counter(several[value] for value in found if several[value])
+    if len(names) < 2:
+        return
+    if any(attribute("PatientID", frames)):
+        ((usual, _),) = names.most_common(1)
+        odd = next(k for k, value in enumerate(found) if several[value] not in ("", usual))
+        warnings.warn(
+            f"{frames[odd].ref.source.name}: has another PatientName than other images with the same "
+            "PatientID: the array has none (.med.header() has that of each image)",
+            DataWarning,
+            stacklevel=2,
+        )
+        return
+    raise MultipleSeriesError(
+        f"the images have no PatientID, and {len(names)} names: they may be of several patients, who "
+        "are never put into one array",
+        groups=[{"frames": count} for count in names.values()],
+        suggestions=[{"select": {"PatientName": value}} for value, name in several.items() if name],
+    )
 
 
 def _constant(frames: Sequence[Frame], keyword: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -89,8 +90,9 @@ def open_image(source: Any, options: Options) -> xr.Dataset:
     frames = choose_series(by_series(found.frames), series)
     if options.select:
         frames = select_frames(frames, options.select)
-    frames = without_duplicates(frames)
+    # Before copies are left out: a copy under another patient's name is none.
     one_patient(frames)
+    frames = without_duplicates(frames)
     return stack_dataset(choose_stack(frames, options.stack), found, options)
 
 
@@ -120,6 +122,7 @@ def to_dataset(cube: Cube, found: Scan, options: Options) -> xr.Dataset:
     reader = reader_for((frame.ref for frame in flat), flat[0].shape, rescale=options.rescale)
     if options.rescale:
         _check_rescale(flat)
+    _warn_bits(flat)
     _warn_uneven(cube)
     frames = per_frame(cube, options.coords)
     series = frames[schema.SERIES]
@@ -168,6 +171,23 @@ def _check_rescale(flat: Sequence[Frame]) -> None:
             warnings.warn(
                 f"{name}: has {other}, but no {keyword}: {taken} is taken (rescale=False opens the "
                 "stored values)",
+                DataWarning,
+                stacklevel=2,
+            )
+
+
+def _warn_bits(flat: Sequence[Frame]) -> None:
+    """Warn where images of one series disagree on which bits of a pixel count, and for what."""
+    for name, facts in (
+        ("BitsStored", [frame.ref.format.bits_stored for frame in flat]),
+        ("PixelRepresentation", [int(frame.ref.format.signed) for frame in flat]),
+    ):
+        if len(set(facts)) > 1:
+            usual = Counter(facts).most_common(1)[0][0]
+            odd = next(k for k, value in enumerate(facts) if value != usual)
+            warnings.warn(
+                f"{flat[odd].ref.source.name}: {name} is {facts[odd]}, and {usual} in other images of "
+                "the series: the values of one of them may be wrong",
                 DataWarning,
                 stacklevel=2,
             )

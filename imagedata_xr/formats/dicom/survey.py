@@ -174,8 +174,8 @@ def _series(frames: Sequence[Frame], keys: Any) -> SeriesSurvey:
     stacks: tuple[StackSurvey, ...] = ()
     with _heard() as warned:
         try:
+            one_patient(frames)
             kept = without_duplicates(frames)
-            one_patient(kept)
             stacks = tuple(_stack(stack, keys) for stack in split(kept))
         except ImagedataError as error:
             problems.append(_first_line(error))

@@ -168,8 +168,8 @@ def _series(
     path: str, frames: Sequence[Frame], found: Scan, options: Options
 ) -> dict[str, xr.Dataset]:
     try:
-        frames = without_duplicates(frames)
         one_patient(frames)
+        frames = without_duplicates(frames)
         stacks = split(frames)
     except ImagedataError as error:
         return {path: _failed(frames, error, phi=options.phi)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagedata_xr import schema
 from imagedata_xr.frames import attribute
+from imagedata_xr.naming import plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,13 +85,7 @@ def _differ(mine: str, theirs: str) -> bool:
 def _hashed(keyword: str, frames: Sequence[Frame]) -> str:
     found = {str(value or "").strip() for value in dict.fromkeys(attribute(keyword, frames))}
     if keyword == "PatientName":
-        found = {_plain_name(name) for name in found}
+        found = {plain_name(name) for name in found}
     if len(found) != 1 or found == {""}:
         return ""
     return hashlib.blake2b(found.pop().encode("utf-8", "replace"), digest_size=8).hexdigest()
-
-
-def _plain_name(name: str) -> str:
-    """Return the alphabetic group of a name as modalities that write it differently agree on it."""
-    parts = name.partition("=")[0].casefold().replace("^", " ").split()
-    return " ".join(parts) or name.casefold()
