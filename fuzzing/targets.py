@@ -173,7 +173,8 @@ def url(case):
         str(found)
     # Nothing here may ask a network, or walk over the whole disk.
     os.chdir(FOLDER.name)
-    if ".." in text or text.startswith(("/", "~")) or ":/" in text.replace("://", ""):
+    rooted = any(part.partition("://")[2].startswith(("/", "~")) for part in text.split("::"))
+    if ".." in text or text.startswith(("/", "~")) or ":/" in text.replace("://", "") or rooted:
         return True
     scheme = text.partition("://")[0].rpartition("::")[2].lower()
     if "://" not in text or scheme in ("memory", "zip", "tar", "file"):

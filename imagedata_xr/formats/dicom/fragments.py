@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import struct
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from imagedata_xr.errors import FormatError
 
 if TYPE_CHECKING:
     from imagedata_xr.frames import Source
 
-__all__ = ["check_fragments"]
+__all__ = ["check_codec", "check_fragments", "require_native"]
 
 _ITEM = b"\xfe\xff\x00\xe0"
 _END = b"\xfe\xff\xdd\xe0"
+_JPEG = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70, 80, 81))
+# Little and big endian, and data sets deflated as a whole.
+_NATIVE = frozenset(f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2", ".1.99"))
+# SOI of JPEG (ISO 10918-1, B.1.1.3), which fill bytes may precede.
+_STARTS = (b"\xff\xd8", b"\xff\xff")
 
 
 def check_fragments(source: Source, offset: int, frames: int = 1) -> None:
@@ -61,6 +66,61 @@ def check_fragments(source: Source, offset: int, frames: int = 1) -> None:
             f"{source.name}: {frames} frames (NumberOfFrames) in {max(count, 0)} fragments of "
             "compressed Pixel Data"
         )
+
+
+def require_native(name: str, syntax: str, length: int) -> None:
+    """
+    Check that native pixels are not in fragments (PS3.5 section A.4): these would be read as pixels.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    syntax : str
+        Transfer Syntax UID.
+    length : int
+        Of Pixel Data; negative where it is undefined.
+
+    Raises
+    ------
+    FormatError
+        The transfer syntax is a native one, and the length undefined.
+    """
+    if length < 0 and syntax in _NATIVE:
+        raise FormatError(
+            f"{name}: Pixel Data is in fragments, as of a compressed image, and the "
+            f"TransferSyntaxUID {syntax} says that it is not"
+        )
+
+
+def check_codec(file: BinaryIO, offset: int, syntax: str) -> None:
+    """
+    Check that what is declared as JPEG or JPEG-LS begins as such.
+
+    Pillow opens whatever it is given: JPEG 2000 as 8-bit pixels, in the name of JPEG Baseline.
+
+    Parameters
+    ----------
+    file : binary file
+    offset : int
+        Where the value of Pixel Data begins.
+    syntax : str
+        Transfer Syntax UID.
+
+    Raises
+    ------
+    ValueError
+        The first fragment begins otherwise.
+    """
+    if syntax not in _JPEG:
+        return
+    file.seek(offset)
+    head = file.read(8)
+    table = int(struct.unpack_from("<I", head, 4)[0]) if len(head) == 8 else 0
+    file.seek(offset + 8 + table)
+    start = file.read(10)[8:]
+    if start not in _STARTS:
+        raise ValueError(f"the first fragment begins with {start.hex()}, which is no JPEG")
 
 
 def _listed(source: Source, offset: int, size: int) -> int:

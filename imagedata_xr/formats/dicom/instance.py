@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagedata_xr.errors import FormatError
 from imagedata_xr.formats.dicom import vendors
-from imagedata_xr.formats.dicom.fragments import check_fragments
+from imagedata_xr.formats.dicom.fragments import check_fragments, require_native
 from imagedata_xr.formats.dicom.framevalues import FrameValues, KeywordValues
 from imagedata_xr.formats.dicom.headers.shared import Memory
 from imagedata_xr.formats.dicom.vendors.own import slice_time
@@ -281,6 +281,7 @@ def native_location(header: Header, form: PixelFormat) -> tuple[int | None, int]
     FormatError
         The file, or the pixel element, is shorter than Rows x Columns say.
     """
+    require_native(header.source.name, form.syntax, header.pixel_length)
     length = form.rows * form.columns * form.samples * form.bits_allocated // 8
     offset = header.pixel_offset
     if offset is None or not header.is_little_endian:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagedata_xr.errors import MissingDependencyError, PixelError
+from imagedata_xr.formats.dicom.fragments import check_codec
 from imagedata_xr.sources import LocalFile
 
 if TYPE_CHECKING:
@@ -330,6 +331,7 @@ def _decoded(ref: PixelRef) -> npt.NDArray[Any]:
 def _from_place(file: BinaryIO, ref: PixelRef) -> npt.NDArray[Any]:
     """Decode one frame from where the Pixel Data begin; other frames are passed over."""
     form = ref.format
+    check_codec(file, ref.offset or 0, form.syntax)
     file.seek(ref.offset or 0)
     options = {
         "rows": form.rows,

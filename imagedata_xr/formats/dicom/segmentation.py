@@ -27,6 +27,7 @@ from imagedata_xr.errors import (
 )
 from imagedata_xr.formats.dicom import attributes
 from imagedata_xr.formats.dicom.enhanced import frame_count
+from imagedata_xr.formats.dicom.fragments import require_native
 from imagedata_xr.formats.dicom.framevalues import FrameValues
 from imagedata_xr.formats.dicom.headers.dictionary import TAG_OF
 from imagedata_xr.formats.dicom.headerstore import HeaderStore
@@ -185,6 +186,7 @@ def _ref(header: Header, form: PixelFormat, number: int, count: int) -> PixelRef
     FormatError
         The file, or the pixel element, is too short.
     """
+    require_native(header.source.name, form.syntax, header.pixel_length)
     bits = form.rows * form.columns * form.bits_allocated
     if header.pixel_offset is None or not header.is_little_endian:
         return PixelRef(header.source, form, number)
