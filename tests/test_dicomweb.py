@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pickle
 import socket
 import ssl
+import threading
 import time
 import warnings
 
@@ -438,6 +440,43 @@ def test_a_slow_server_does_not_hold_us(filled):
     with pytest.raises(PeerConnectionError, match="bytes a second"):
         transports.find(filled.url, retry=QUICK, timeouts=waits)
     assert time.monotonic() - begin < 30
+
+
+@pytest.mark.parametrize("part", ["headers", "continue", "chunk", "trailer"])
+def test_a_server_that_drips(filled, part):
+    """One whose headers, promises or lines between the pieces of a body have no end is left."""
+    starts = {
+        "headers": b"HTTP/1.1 200 OK\r\nX-A: ",
+        "continue": b"",
+        "chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n1;",
+        "trailer": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n",
+    }
+    drops = {"continue": b"HTTP/1.1 100 Continue\r\n\r\n", "trailer": b"X-A: 1\r\n"}
+    ended = threading.Event()
+
+    def drip(handler):
+        handler.close_connection = True
+        with contextlib.suppress(OSError):
+            handler.wfile.write(starts[part])
+            while not ended.wait(0.02):
+                handler.wfile.write(drops.get(part, b"a"))
+        return True
+
+    filled.fault = drip
+    results = []
+
+    def ask():
+        with pytest.raises(PeerConnectionError, match="no whole answer"):
+            transports.find(
+                filled.url, retry=Retry(attempts=1), timeouts=Timeouts(connect=2, response=0.3)
+            )
+        results.append("ended")
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(60)
+    ended.set()
+    assert results == ["ended"]
 
 
 def test_limits(filled, tmp_path):

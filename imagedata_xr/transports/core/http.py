@@ -24,6 +24,7 @@ from imagedata_xr.errors import (
     WriteError,
 )
 from imagedata_xr.transports.core.credentials import credentials
+from imagedata_xr.transports.core.deadline import adapter, socket_of, until
 from imagedata_xr.transports.core.policy import Retry, Timeouts
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ _PIECE: Final = 1 << 18
 _LARGEST_TEXT: Final = 256 << 20
 # Bytes a second: who sends less, for as long as an answer may take, keeps us on purpose.
 _SLOWEST: Final = 1024
+# How often as long as the next byte may take, a head or a piece of a body may.
+_PATIENCE: Final = 2
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -144,6 +147,8 @@ class Web:
         plain = locator.scheme.endswith("http")
         self.base = f"{'http' if plain else 'https'}://{locator.address}"
         self._session = _session(locator, prefix, plain=plain, verify=verify)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, adapter(_PATIENCE * self.timeouts.response))
 
     def close(self) -> None:
         """Give the connections back."""
@@ -236,7 +241,7 @@ class Web:
                     f"{self.locator}: the server's certificate is not trusted, or it speaks no TLS; "
                     "name a file of certificates to trust in the environment (..._CA)"
                 ) from None
-            except requests.exceptions.RequestException as error:
+            except (requests.exceptions.RequestException, TimeoutError) as error:
                 raise _lost(self.locator, error) from None
             if found.status_code not in _REDIRECTS:
                 return found
@@ -288,8 +293,13 @@ class Web:
 
         size = 0
         seen, since = 0, time.monotonic()
+        connection = socket_of(found.raw)
         try:
-            while piece := found.raw.read1(_PIECE, decode_content=True):
+            while True:
+                with until(_PATIENCE * self.timeouts.response, connection):
+                    piece = found.raw.read1(_PIECE, decode_content=True)
+                if not piece:
+                    break
                 size += len(piece)
                 if size > limit:
                     raise TransportError(
@@ -303,7 +313,11 @@ class Web:
                             f"{self.locator}: the server sends less than {_SLOWEST} bytes a second"
                         )
                     seen, since = size, now
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+        except (
+            requests.exceptions.RequestException,
+            urllib3.exceptions.HTTPError,
+            TimeoutError,
+        ) as error:
             raise _lost(self.locator, error) from None
         finally:
             found.close()
