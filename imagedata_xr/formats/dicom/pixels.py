@@ -117,26 +117,34 @@ class PixelReader:
         SourceError
             The file cannot be read any more.
         """
-        plain = not self.rescale or (ref.slope == 1 and ref.intercept == 0)
-        if self._read_into(ref, out):
-            values = out
-        else:
-            values = self._tile(ref) if ref.tile is not None else _whole(ref)
-            if values.shape != self.shape:
+        stored = self._stored(ref, out)
+        real = ref.format.real
+        if stored is None:
+            stored = self._tile(ref) if ref.tile is not None else _whole(ref)
+            if stored.shape != self.shape:
                 raise PixelError(
-                    f"{ref.source.name}: the pixels have the shape {values.shape}, the header says "
+                    f"{ref.source.name}: the pixels have the shape {stored.shape}, the header says "
                     f"{self.shape}"
                 )
-            out[...] = values
-        real = ref.format.real
-        if not plain and not ref.format.colour and not real:
-            if ref.slope != 1:
-                np.multiply(out, self.dtype.type(ref.slope), out=out)
-            if ref.intercept != 0:
-                np.add(out, self.dtype.type(ref.intercept), out=out)
+        if self.rescale and not ref.format.colour and not real:
+            self._rescale(stored, ref, out)
+        elif stored is not out:
+            out[...] = stored
         if ref.padding is not None and self.rescale and self.dtype.kind == "f" and not real:
             first, last = ref.padding
-            out[(values >= first) & (values <= last)] = np.nan
+            out[(stored >= first) & (stored <= last)] = np.nan
+
+    def _rescale(self, stored: npt.NDArray[Any], ref: PixelRef, out: npt.NDArray[Any]) -> None:
+        """Put slope times stored value plus intercept into `out`, in its own type at each step."""
+        source = stored
+        if ref.slope != 1:
+            np.multiply(source, self.dtype.type(ref.slope), out=out, dtype=self.dtype)
+            source = out
+        if ref.intercept != 0:
+            np.add(source, self.dtype.type(ref.intercept), out=out, dtype=self.dtype)
+            source = out
+        if source is not out:
+            out[...] = source
 
     def read_rows(self, ref: PixelRef, first: int, out: npt.NDArray[Any]) -> None:
         """
@@ -173,8 +181,13 @@ class PixelReader:
             self.read(ref, frame)
             out[...] = frame[first : first + count]
 
-    def _read_into(self, ref: PixelRef, out: npt.NDArray[Any]) -> bool:
-        """Read pixels that are stored as they are wanted right to their place; False for others."""
+    def _stored(self, ref: PixelRef, out: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+        """
+        Read native pixels of a local file without a copy between; None for others.
+
+        Where their type is as wide as that of `out`, they are read to their place: integers that
+        fit in both are the same bits, up to a multiple of the type's range.
+        """
         form, source = ref.format, ref.source
         if (
             not isinstance(source, LocalFile)
@@ -182,18 +195,23 @@ class PixelReader:
             or ref.offset is None
             or not ref.length
             or form.samples > 1
-            or out.nbytes != ref.length
-            or out.dtype != stored_dtype(form)
             or out.shape != (form.rows, form.columns)
-            or not out.flags.c_contiguous
         ):
-            return False
-        count = source.read_into(ref.offset, out.reshape(-1).view(np.uint8).data)
+            return None
+        dtype = stored_dtype(form)
+        alike = dtype == out.dtype or (
+            dtype.itemsize == out.dtype.itemsize and dtype.kind in "iu" and out.dtype.kind in "iu"
+        )
+        there = alike and out.flags.c_contiguous
+        place = out.view(dtype) if there else np.empty(out.shape, dtype)
+        if place.nbytes != ref.length:
+            return None
+        count = source.read_into(ref.offset, place.reshape(-1).view(np.uint8).data)
         if count < ref.length:
             raise _cut_off(ref, count)
         if not form.real:
-            _clean(out, form, out)
-        return True
+            _clean(place, form, place)
+        return out if there else place
 
     def _tile(self, ref: PixelRef) -> npt.NDArray[Any]:
         """Cut a slice out of the stored image that holds it beside others."""
