@@ -21,9 +21,11 @@ from pydicom.uid import (
 
 from imagedata_xr.errors import FormatError
 from imagedata_xr.formats.dicom import enhanced as module
+from imagedata_xr.formats.dicom.groups import NOT_THERE, PER_FRAME, Layouts, attributes_of
 from imagedata_xr.formats.dicom.headers import read_header
 from imagedata_xr.formats.dicom.instance import frames_of
-from imagedata_xr.formats.dicom.nested import Nested, Span
+from imagedata_xr.formats.dicom.nested import Nested, Span, sequences_of
+from imagedata_xr.frames import attribute
 from imagedata_xr.sources import LocalFile, MemoryBytes
 from imagedata_xr.testing import Phantom, enhanced
 
@@ -347,7 +349,7 @@ def test_real_values_are_those_of_pydicom(name):
     shared = dataset.SharedFunctionalGroupsSequence[0]
     frames = [f for f in frames_in(CORPUS / name / "dicom") if f.ref.source.name == str(path)]
     for frame, item in zip(frames, dataset.PerFrameFunctionalGroupsSequence, strict=True):
-        for sequence, attribute, keyword in (
+        for sequence, tag, keyword in (
             ("PlanePositionSequence", "ImagePositionPatient", "ImagePositionPatient"),
             ("MREchoSequence", "EffectiveEchoTime", "EchoTime"),
             ("FrameContentSequence", "InStackPositionNumber", "InStackPositionNumber"),
@@ -355,7 +357,7 @@ def test_real_values_are_those_of_pydicom(name):
             ("PixelMeasuresSequence", "SliceThickness", "SliceThickness"),
         ):
             groups = item.get(sequence) or shared.get(sequence)
-            value = groups[0].get(attribute) if groups else None
+            value = groups[0].get(tag) if groups else None
             if value is not None:
                 plain = tuple(map(float, value)) if keyword.startswith("ImageP") else value
                 assert frame.values[keyword] == plain
@@ -368,3 +370,85 @@ def test_mosaics_in_an_enhanced_object_are_refused(tmp_path):
     dataset.save_as(tmp_path / "x.dcm", enforce_file_format=True)
     with pytest.raises(FormatError, match="mosaics"):
         frames_of(read_header(LocalFile(str(tmp_path / "x.dcm"))))
+
+
+def walked(nested, items):
+    """Return the attributes of every item, found by a walk over it."""
+    found = [attributes_of(nested, item) for item in items]
+    return [{tag: nested.data[span.start : span.end] for tag, span in one.items()} for one in found]
+
+
+def with_layouts(nested, items):
+    """Return the same, found by the layout of other items, and how many were."""
+    first = walked(nested, items[:1])[0]
+    layouts = Layouts(nested, first)
+    found = []
+    for item in items:
+        merged = first | layouts.read(item)
+        found.append({tag: raw for tag, raw in merged.items() if raw is not NOT_THERE})
+    return found, layouts.hits
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@settings(max_examples=150, deadline=None)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=4),
+    undefined=st.booleans(),
+)
+def test_items_read_by_the_layout_of_others(syntax, changes, undefined):
+    """Groups compared with those of another frame give what a walk gives, damaged ones too."""
+    made = phantom(axes={}, volumes=[{"b": 0}, {"b": 1000, "bvec": (0, 0.6, 0.8)}, {"b": 1000}])
+    dataset = enhanced(made)
+    if undefined:
+        for item in dataset.PerFrameFunctionalGroupsSequence:
+            item.is_undefined_length_sequence_item = True
+            for element in item:
+                element.is_undefined_length = True
+    for number, item in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        block = item.private_block(0x2005, "Philips MR Imaging DD 005", create=True)
+        inner = Dataset()
+        inside = inner.private_block(0x2005, "Philips MR Imaging DD 005", create=True)
+        inside.add_new(0xA0, "FL", float(number // 3))
+        block.add_new(0x0F, "SQ", [inner])
+        item.private_block(0x0021, "SOMEBODY", create=True).add_new(0x01, "LO", f"no. {number}")
+    data = bytearray(file_bytes(dataset, syntax))
+    nested, found = sequences_of(read_header(MemoryBytes("x", bytes(data))), (PER_FRAME,))
+    items = nested.items(found[PER_FRAME])
+    data = bytearray(nested.data)
+    start, end = found[PER_FRAME][:2]
+    for place, byte in changes:
+        data[start + place % (end - start)] = byte
+    nested = Nested(bytes(data), "x")
+    try:
+        expected = walked(nested, items)
+    except FormatError:
+        with pytest.raises(FormatError):
+            with_layouts(nested, items)
+        return
+    values, hits = with_layouts(nested, items)
+    assert values == expected
+    assert hits > 3 or changes
+
+
+@needs_corpus
+@pytest.mark.parametrize("name", [*ENHANCED, "mr_siemens_xa30_enh_rgb", "mr_canon_enh_dti"])
+def test_real_items_read_by_the_layout_of_others(name):
+    """In objects of scanners, values found by comparing are those that a walk finds."""
+    for path in sorted((CORPUS / name).rglob("*")):
+        header = read_header(LocalFile(str(path))) if path.is_file() else None
+        if header is None or not header.has(PER_FRAME):
+            continue
+        nested, found = sequences_of(header, (PER_FRAME,))
+        items = nested.items(found[PER_FRAME])
+        assert with_layouts(nested, items)[0] == walked(nested, items)
+
+
+def test_remembered_values_are_those_of_each_frame():
+    """What is worked out once for alike frames is what each of them gives by itself."""
+    made = phantom(axes={}, volumes=[{"b": 0}, {"b": 700, "bvec": (0, 0.6, 0.8)}, {"b": 700}])
+    frames = read(enhanced(made))
+    for keyword in (*frames[0].values, "FrameNumber", "DiffusionGradientOrientation", "Nothing"):
+        alone = [frame.values.get(keyword) for frame in read(enhanced(made))]
+        assert list(attribute(keyword, frames)) == alone
+        assert list(attribute(keyword, frames[::-1])) == alone[::-1]
+    assert attribute("FrameNumber", frames) == tuple(range(1, len(frames) + 1))

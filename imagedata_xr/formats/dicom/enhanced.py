@@ -9,80 +9,25 @@ values deeper in the same frames (Philips in (2005,140F)), which differ.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from imagedata_xr.errors import FormatError
-from imagedata_xr.formats.dicom import vendors
-from imagedata_xr.formats.dicom.framevalues import KeywordValues
-from imagedata_xr.formats.dicom.headers.dictionary import KEYWORD_OF, TAG_OF
+from imagedata_xr.formats.dicom.enhancedvalues import EnhancedValues
+from imagedata_xr.formats.dicom.groups import PER_FRAME, SHARED, Groups, attributes_of
+from imagedata_xr.formats.dicom.headers.dictionary import TAG_OF
 from imagedata_xr.formats.dicom.nested import sequences_of
 from imagedata_xr.frames import Frame, PixelRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
     from imagedata_xr.formats.dicom.headers import Header
     from imagedata_xr.formats.dicom.nested import Nested, Span
-    from imagedata_xr.frames import PixelFormat, Value
+    from imagedata_xr.frames import PixelFormat, Source
 
-__all__ = ["EnhancedValues", "is_multiframe", "multiframe_frames"]
+__all__ = ["is_multiframe", "multiframe_frames"]
 
-_SHARED, _PER_FRAME = 0x52009229, 0x52009230
-# Macros whose attributes belong to the frame; those of references and codes have other frames'.
-_MACROS = frozenset(
-    TAG_OF[keyword]
-    for keyword in (
-        "CTExposureSequence",
-        "CTImageFrameTypeSequence",
-        "CTXRayDetailsSequence",
-        "CardiacSynchronizationSequence",
-        "FrameContentSequence",
-        "FrameVOILUTSequence",
-        "MRArterialSpinLabelingSequence",
-        "MRAveragesSequence",
-        "MRDiffusionSequence",
-        "MREchoSequence",
-        "MRFOVGeometrySequence",
-        "MRImageFrameTypeSequence",
-        "MRImagingModifierSequence",
-        "MRModifierSequence",
-        "MRTimingAndRelatedParametersSequence",
-        "MRVelocityEncodingSequence",
-        "PETFrameTypeSequence",
-        "ParametricMapFrameTypeSequence",
-        "PixelMeasuresSequence",
-        "PixelValueTransformationSequence",
-        "PlaneOrientationSequence",
-        "PlanePositionSequence",
-        "RespiratorySynchronizationSequence",
-        "TemporalPositionSequence",
-        "UnassignedPerFrameConvertedAttributesSequence",
-        "UnassignedSharedConvertedAttributesSequence",
-        "XAXRFFrameCharacteristicsSequence",
-        "XRay3DFrameTypeSequence",
-    )
-)
-_DIRECTIONS = TAG_OF["DiffusionGradientDirectionSequence"]
-# What multi-frame objects call by another name than single images do.
-_ALIASES = {
-    "EchoTime": "EffectiveEchoTime",
-    "InversionTime": "InversionTimes",
-    "ImageType": "FrameType",
-    "AcquisitionDateTime": "FrameAcquisitionDateTime",
-    "AcquisitionNumber": "FrameAcquisitionNumber",
-    "TemporalPositionIdentifier": "TemporalPositionIndex",
-    "TriggerTime": "NominalCardiacTriggerDelayTime",
-}
-# Philips says when a dynamic began only in a private sequence of the frame.
-_PHILIPS_FRAME, _PHILIPS_BLOCK = 0x0F, b"Philips MR Imaging DD 005"
-_DYNAMIC_BEGIN = 0x200510A0
-_TIME_OFFSET = "TemporalPositionTimeOffset"
-_FRAME_NUMBER = "FrameNumber"
-_B, _BVEC, _COMPONENT = "DiffusionBValue", "DiffusionGradientOrientation", "ComplexImageComponent"
-_LABEL = "ASLContext"
-_DERIVED = frozenset({_B, _BVEC, _COMPONENT, _LABEL})
 # Segmentations (bits, or labels) are no images of measured values.
 _SEGMENTATIONS = {
     "1.2.840.10008.5.1.4.1.1.66.4": "Segmentation Storage",
@@ -93,136 +38,9 @@ _PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 _SMALLEST_FRAGMENT = 8
 
 
-@dataclass(slots=True, eq=False)
-class _Instance:
-    """What the frames of an instance share."""
-
-    header: Header
-    values: Mapping[str, Value]
-    nested: Nested
-    shared: Mapping[int, Span]
-    _dataset: Any = None
-
-    def raw(self, span: Span) -> bytes:
-        """Return the bytes of a value."""
-        return self.nested.data[span.start : span.end]
-
-    def dataset(self) -> Any:
-        """Return the pydicom Dataset, read once."""
-        if self._dataset is None:
-            self._dataset = self.header.dataset()
-        return self._dataset
-
-
-class _FrameReader:
-    """A frame as vendors look at it: the values as they stand, and no private elements."""
-
-    __slots__ = ("frame",)
-
-    def __init__(self, frame: EnhancedValues) -> None:
-        self.frame = frame
-
-    def get(self, keyword: str) -> Value:
-        return self.frame.plain(keyword)
-
-    def private(self, group: int, creator: str, low_byte: int) -> bytes | None:  # noqa: ARG002
-        # Private elements of the top level cannot speak for one frame.
-        return None
-
-    def has(self, attribute: str | int) -> bool:  # noqa: ARG002
-        return False
-
-    def dataset(self) -> Any:
-        return self.frame.dataset()
-
-
-class EnhancedValues(KeywordValues):
-    """
-    Header values of one frame by DICOM keyword, decoded when asked for.
-
-    The frame's own functional groups go first, then the shared ones, then the top level. What
-    multi-frame objects call by another name stands under that of single images as well:
-    ``EchoTime``, ``InversionTime``, ``AcquisitionDateTime``, ``TemporalPositionIdentifier``,
-    ``TriggerTime``, ``ImageType``.
-    """
-
-    __slots__ = ("_derived", "_instance", "_number", "_own")
-
-    def __init__(self, instance: _Instance, own: Mapping[int, Span], number: int) -> None:
-        self._instance = instance
-        self._own = own
-        self._number = number
-        self._derived: dict[str, Value] | None = None
-
-    def get(self, keyword: str, default: Any = None) -> Any:
-        """Return a value, or `default` where neither frame nor instance has one."""
-        value: Value = self._vendor()[keyword] if keyword in _DERIVED else self.plain(keyword)
-        return default if value is None else value
-
-    def plain(self, keyword: str) -> Value:
-        """Return a value as it stands in the frame's groups, the shared ones or the top level."""
-        if keyword == _FRAME_NUMBER:
-            return self._number + 1
-        alias = _ALIASES.get(keyword)
-        for name in (alias, keyword):
-            value = self._grouped(name) if name is not None else None
-            if value is not None:
-                return value
-        if keyword == _TIME_OFFSET and _DYNAMIC_BEGIN in self._own:
-            return _single_float(self._instance.raw(self._own[_DYNAMIC_BEGIN]))
-        if keyword in _DERIVED:
-            return self._instance.header.get(keyword)
-        return self._instance.values.get(keyword)
-
-    def _grouped(self, keyword: str) -> Value:
-        tag = TAG_OF.get(keyword)
-        if tag is None:
-            return None
-        span = self._own.get(tag) or self._instance.shared.get(tag)
-        if span is None:
-            return None
-        return self._instance.header.decode(tag, self._instance.raw(span))
-
-    def _vendor(self) -> dict[str, Value]:
-        if self._derived is None:
-            reader = _FrameReader(self)
-            b, direction = vendors.diffusion(reader)
-            self._derived = {
-                _B: b,
-                _BVEC: direction,
-                _COMPONENT: vendors.component(reader),
-                _LABEL: vendors.label(reader),
-            }
-        return self._derived
-
-    def __iter__(self) -> Iterator[str]:
-        tags = {*self._own, *self._instance.shared}
-        names = {KEYWORD_OF[tag] for tag in tags if tag in KEYWORD_OF}
-        names |= {name for name, alias in _ALIASES.items() if alias in names}
-        names |= {*self._instance.values, *_DERIVED, _FRAME_NUMBER, _TIME_OFFSET}
-        yield from sorted(name for name in names if self.get(name) is not None)
-
-    def dataset(self) -> Any:
-        """Return a pydicom Dataset of the frame: its groups' attributes at the top level."""
-        from pydicom import Dataset
-
-        full = self._instance.dataset()
-        found = Dataset()
-        found.update({e.tag: e for e in full if e.tag not in (_SHARED, _PER_FRAME)})
-        items = [*full.get("SharedFunctionalGroupsSequence", ())][:1]
-        per_frame = full.get("PerFrameFunctionalGroupsSequence", ())
-        items += per_frame[self._number : self._number + 1]
-        for group in (element for item in items for element in item if element.tag in _MACROS):
-            found.update(group.value[0] if group.value else {})
-        for name, alias in _ALIASES.items():
-            if alias in found:
-                setattr(found, name, found[alias].value)
-        return found
-
-
 def is_multiframe(header: Header) -> bool:
     """Tell whether an instance describes its frames by functional groups."""
-    return header.has(_PER_FRAME) or header.has(_SHARED)
+    return header.has(PER_FRAME) or header.has(SHARED)
 
 
 def multiframe_frames(header: Header) -> list[Frame]:
@@ -249,31 +67,20 @@ def multiframe_frames(header: Header) -> list[Frame]:
             "whose slices nothing in its functional groups places"
         )
     offset, length = instance.native_location(header, form)
-    nested, found = sequences_of(header, (_SHARED, _PER_FRAME))
-    groups = nested.items(found[_PER_FRAME]) if _PER_FRAME in found else []
-    shared_items = nested.items(found[_SHARED]) if _SHARED in found else []
-    shared = _attributes(nested, shared_items[0]) if shared_items else {}
+    nested, found = sequences_of(header, (SHARED, PER_FRAME))
+    groups = nested.items(found[PER_FRAME]) if PER_FRAME in found else []
+    shared_items = nested.items(found[SHARED]) if SHARED in found else []
+    shared = attributes_of(nested, shared_items[0]) if shared_items else {}
     if shared_items and header.get("SOPClassUID") == _PARAMETRIC_MAP:
         shared.update(_units(nested, shared_items[0]))
     padding = instance.padding(header, form)
     count = frame_count(header, length, len(groups))
-    common = _Instance(header, instance.header_values(header), nested, shared)
+    common = Groups(header, instance.header_values(header), nested, shared, groups)
     frames = []
     for number in range(count):
-        own = _attributes(nested, groups[number]) if groups else {}
-        values = EnhancedValues(common, own, number)
+        values = EnhancedValues(common, common.own[number] if groups else {}, number)
         place = None if offset is None else offset + number * length
-        ref = PixelRef(
-            header.source,
-            form,
-            number,
-            place,
-            length,
-            _number(header, values, "RescaleSlope", 1.0),
-            _number(header, values, "RescaleIntercept", 0.0),
-            padding=padding,
-        )
-        frames.append(_frame(header, values, ref))
+        frames.append(_frame(values, header.source, form, place, length, padding))
     return frames
 
 
@@ -338,63 +145,54 @@ def _refuse_segmentation(header: Header, form: PixelFormat) -> None:
         )
 
 
-def _attributes(nested: Nested, item: Span) -> dict[int, Span]:
-    """Return where the attributes of an item's functional groups are."""
-    found: dict[int, Span] = {}
-    elements = nested.elements(item, 1)
-    for tag, span in elements.items():
-        if tag >> 16 == 0x2005 and tag & 0xFF == _PHILIPS_FRAME and tag & 0xFFFF > 0xFF:
-            found.update(_dynamic_begin(nested, elements, tag))
-        if tag in _MACROS:
-            inside = nested.first(span)
-            directions = inside.pop(_DIRECTIONS, None)
-            if directions is not None:
-                inside.update(nested.first(directions))
-            found.update(inside)
-    return found
-
-
-def _dynamic_begin(nested: Nested, elements: Mapping[int, Span], tag: int) -> Mapping[int, Span]:
-    """Return where a Philips frame says when its dynamic began (2005,xxA0), s, FL."""
-    creator = elements.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF)
-    if creator is None or not _bytes(nested, creator).startswith(_PHILIPS_BLOCK):
-        return {}
-    span = nested.first(elements[tag]).get(_DYNAMIC_BEGIN)
-    return {} if span is None or span.end - span.start != 4 else {_DYNAMIC_BEGIN: span}
-
-
-def _bytes(nested: Nested, span: Span) -> bytes:
-    return bytes(nested.data[span.start : span.end])
-
-
-def _single_float(raw: bytes) -> float | None:
-    value: float = struct.unpack("<f", raw)[0]
-    return round(value, 6) if isfinite(value) else None
-
-
-def _frame(header: Header, values: EnhancedValues, ref: PixelRef) -> Frame:
+def _frame(
+    values: EnhancedValues,
+    source: Source,
+    form: PixelFormat,
+    *place: Any,
+) -> Frame:
+    offset, length, padding = place
+    slope, intercept, orientation, spacing, thickness, uid = values.recall(_alike)
     return Frame(
-        ref=ref,
-        uid=str(values.get("SOPInstanceUID") or ""),
-        shape=(ref.format.rows, ref.format.columns),
-        position=_floats(header, values, "ImagePositionPatient", 3),
-        orientation=_floats(header, values, "ImageOrientationPatient", 6),
-        spacing=_floats(header, values, "PixelSpacing", 2),
-        thickness=_number(header, values, "SliceThickness", 0.0) or None,
+        ref=PixelRef(
+            source, form, values.number, offset, length, slope, intercept, padding=padding
+        ),
+        uid=uid,
+        shape=(form.rows, form.columns),
+        position=values.recall(_position),
+        orientation=orientation,
+        spacing=spacing,
+        thickness=thickness,
         values=values,
     )
 
 
-def _number(header: Header, values: EnhancedValues, keyword: str, default: float) -> float:
+def _position(values: EnhancedValues) -> Any:
+    return _floats(values, "ImagePositionPatient", 3)
+
+
+def _alike(values: EnhancedValues) -> tuple[float, float, Any, Any, float | None, str]:
+    """Return slope, intercept, orientation, spacing, thickness and SOP Instance UID."""
+    return (
+        _number(values, "RescaleSlope", 1.0),
+        _number(values, "RescaleIntercept", 0.0),
+        _floats(values, "ImageOrientationPatient", 6),
+        _floats(values, "PixelSpacing", 2),
+        _number(values, "SliceThickness", 0.0) or None,
+        str(values.get("SOPInstanceUID") or ""),
+    )
+
+
+def _number(values: EnhancedValues, keyword: str, default: float) -> float:
     value = values.plain(keyword)
     if value is None:
         return default
     if not isinstance(value, int | float) or not isfinite(value):
-        raise FormatError(f"{header.source.name}: {keyword} is {value!r}, not a number")
+        raise FormatError(f"{values.file}: {keyword} is {value!r}, not a number")
     return float(value)
 
 
-def _floats(header: Header, values: EnhancedValues, keyword: str, count: int) -> Any:
+def _floats(values: EnhancedValues, keyword: str, count: int) -> Any:
     value = values.plain(keyword)
     if value is None:
         return None
@@ -402,5 +200,5 @@ def _floats(header: Header, values: EnhancedValues, keyword: str, count: int) ->
     if len(numbers) != count or not all(
         isinstance(number, int | float) and isfinite(number) for number in numbers
     ):
-        raise FormatError(f"{header.source.name}: {keyword} is {value!r}, not {count} numbers")
+        raise FormatError(f"{values.file}: {keyword} is {value!r}, not {count} numbers")
     return tuple(float(number) for number in numbers)

@@ -116,7 +116,7 @@ class Memory:
         self.settled = -1
         self.result: Any = None
 
-    def key(self, own: dict[int, bytes]) -> tuple[bytes | None, ...]:
+    def key(self, own: Mapping[int, Any]) -> tuple[bytes | None, ...]:
         """Return what distinguishes a header, by its own values, for this function."""
         tags = self.tags or ()
         return () if own.keys().isdisjoint(tags) else tuple(map(own.get, tags))
@@ -135,7 +135,7 @@ class Memory:
         """Whether nothing more is remembered."""
         return len(self.results) >= _MOST
 
-    def add(self, own: dict[int, bytes], seen: set[int] | None, result: Any) -> None:
+    def add(self, own: Mapping[int, Any], seen: set[int] | None, result: Any) -> None:
         """
         Remember a result.
 
