@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from pages import SETTINGS
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if not {"_build", "api"} & set(path.parts))
@@ -45,7 +46,8 @@ def test_links(path):
         assert (path.parent / target).exists(), target
 
 
-# Pages that a reader can follow from the first to the last line, without a server.
+# Pages that a reader can follow from the first to the last line, as they are; and those for which
+# `pages.SETTINGS` has what they take for granted.
 FOLLOWED = (
     "start",
     "coming-from/monai",
@@ -55,11 +57,45 @@ FOLLOWED = (
     "howto/deidentify",
     "howto/extend",
     "howto/nifti-tools",
+    "howto/regions",
     "howto/results",
+    "howto/sources",
     "howto/zarr",
 )
-BLOCK = re.compile(r"^```(shell|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(shell|bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SAID = re.compile(r"^print\((.*)\)  # (.*)$", re.MULTILINE)
+# They wait for somebody to end them.
+ENDLESS = {"dicom_receive", "image_show"}
+COMMANDS = {
+    entry.name: entry
+    for entry in entry_points(group="console_scripts")
+    if entry.value.startswith(
+        "imagedata_xr_cli"
+    )  # other packages may have commands of the same names
+}
+
+
+def follow(name, languages, names, replaced, capsys):
+    """Run the blocks of a page one after the other; what it says that they print is printed."""
+    text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    for this, by in replaced.items():
+        text = text.replace(this, by)
+    for language, block in BLOCK.findall(text):
+        if language == "python":
+            capsys.readouterr()
+            exec(compile(block, name, "exec"), names)
+            printed = capsys.readouterr().out.split("\n")
+            promised = [
+                said
+                for _, said in SAID.findall(block)
+                if said[0].isupper() or said[0] in "[0123456789"
+            ]
+            assert set(promised) <= set(printed)
+        elif language in languages:
+            for line in block.strip().splitlines():
+                program, *arguments = shlex.split(line)
+                if program not in ENDLESS:
+                    assert COMMANDS[program].load()(arguments) == 0
 
 
 @pytest.mark.parametrize("name", FOLLOWED)
@@ -67,24 +103,23 @@ SAID = re.compile(r"^print\((.*)\)  # (.*)$", re.MULTILINE)
 def test_pages_can_be_followed(name, tmp_path, capsys):
     """Commands and code of a page run one after the other as shown, and print what it says."""
     pytest.importorskip("nibabel")
-    scripts = entry_points(group="console_scripts")
-    # Other packages may have commands of the same names.
-    commands = {one.name: one for one in scripts if one.value.startswith("imagedata_xr_cli.")}
-    text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
-    names = {}
     with contextlib.chdir(tmp_path):
-        for language, block in BLOCK.findall(text):
-            if language == "python":
-                capsys.readouterr()
-                exec(compile(block, name, "exec"), names)
-                printed = capsys.readouterr().out.split("\n")
-                promised = [
-                    said
-                    for _, said in SAID.findall(block)
-                    if said[0].isupper() or said[0] in "[0123456789"
-                ]
-                assert set(promised) <= set(printed)
-            else:
-                for line in block.strip().splitlines():
-                    program, *arguments = shlex.split(line)
-                    assert commands[program].load()(arguments) == 0
+        follow(name, {"shell"}, {}, {}, capsys)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.filterwarnings("ignore::imagedata_xr.ImagedataWarning")
+def test_pages_with_a_setting_can_be_followed(name, tmp_path, capsys, monkeypatch):
+    """Likewise with the images that a page speaks of, and with a server or browser behind it."""
+    with contextlib.chdir(tmp_path), SETTINGS[name](tmp_path, monkeypatch) as (names, replaced):
+        follow(name, {"shell", "bash"}, names, replaced, capsys)
+
+
+def test_every_page_with_code_is_followed():
+    """No page shows Python that nobody runs."""
+    shown = {
+        path.relative_to(DOCS).with_suffix("").as_posix()
+        for path in PAGES
+        if "```python" in path.read_text(encoding="utf-8")
+    }
+    assert shown - {"index"} <= {*FOLLOWED, *SETTINGS}

@@ -30,7 +30,14 @@ _PATH: Final = re.compile(
 _LEVELS: Final = {
     "studies": (
         "StudyInstanceUID",
-        ("PatientID", "PatientName", "PatientSex", "StudyDate", "StudyDescription"),
+        (
+            "PatientID",
+            "PatientName",
+            "PatientSex",
+            "StudyDate",
+            "StudyDescription",
+            "AccessionNumber",
+        ),
     ),
     "series": ("SeriesInstanceUID", ("Modality", "SeriesNumber", "SeriesDescription")),
     "instances": ("SOPInstanceUID", ("SOPClassUID", "InstanceNumber")),

@@ -12,7 +12,7 @@ from imagedata_xr.transports.core.part10 import identify, is_encoded_as
 from imagedata_xr.transports.core.results import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from imagedata_xr.transports.core.part10 import Identity
 
@@ -55,7 +55,9 @@ class Outgoing:
         return Outcome(state=state, **known, **more)  # type: ignore[arg-type]
 
 
-def outgoing(files: Sequence[Path], *, even: bool = True) -> tuple[list[Outgoing], list[Outcome]]:
+def outgoing(
+    files: Iterable[str | os.PathLike[str]] | str | os.PathLike[str], *, even: bool = True
+) -> tuple[list[Outgoing], list[Outcome]]:
     """
     Tell the instances among files from what cannot be sent.
 
@@ -65,7 +67,8 @@ def outgoing(files: Sequence[Path], *, even: bool = True) -> tuple[list[Outgoing
 
     Parameters
     ----------
-    files : sequence of Path
+    files : iterable of path, or path
+        A folder stands for all files below it where it is the only one.
     even : bool
         Refuse data sets of an odd number of bytes. As files they can be sent, and are kept so.
 
@@ -77,7 +80,9 @@ def outgoing(files: Sequence[Path], *, even: bool = True) -> tuple[list[Outgoing
     """
     ready: dict[str, Outgoing] = {}
     failed: list[Outcome] = []
-    for path in files:
+    if isinstance(files, str | os.PathLike):
+        files = files_of(files)
+    for path in map(Path, files):
         try:
             one = _identified(path)
         except (FormatError, OSError) as error:
