@@ -117,18 +117,32 @@ class Arrivals:
     collector : Collector
     syntaxes : dict of int to str
         Transfer syntax of each context.
+    once : bool
+        Each should come but once: nobody pushes, all was asked for.
     """
 
-    def __init__(self, collector: Collector, syntaxes: dict[int, str]) -> None:
+    def __init__(
+        self, collector: Collector, syntaxes: dict[int, str], *, once: bool = False
+    ) -> None:
         self._collector = collector
         self._syntaxes = syntaxes
+        self._seen: set[str] | None = set() if once else None
+        self._repeated = 0
         self._current: _Arrival | None = None
         self._refused = 0
 
     def sink_of(self, message: Message) -> _Arrival:
-        """Return what takes the data set that follows a C-STORE."""
+        """
+        Return what takes the data set that follows a C-STORE.
+
+        Raises
+        ------
+        BadMessageError
+            The same is sent again and again.
+        """
         self.close()
         command = message.command
+        self._note(str(command.get("AffectedSOPInstanceUID", "")))
         self._current = _Arrival(
             self._collector,
             str(command.get("AffectedSOPInstanceUID", "")),
@@ -136,6 +150,15 @@ class Arrivals:
             self._syntaxes[message.context],
         )
         return self._current
+
+    def _note(self, uid: str) -> None:
+        if self._seen is None:
+            return
+        self._repeated += uid in self._seen
+        if self._repeated > _MOST_REFUSALS:
+            raise BadMessageError("sends the same instances again and again")
+        if self._collector.known(uid):
+            self._seen.add(uid)
 
     def finish(self, message: Message) -> int:
         """

@@ -134,7 +134,7 @@ def _get(task: _Task, classes: set[str], question: Dataset) -> int | None:
         if not exchange.syntaxes(_GET):
             raise RejectedError(f"{task.peer}: does not offer C-GET: method='move' is C-MOVE")
         syntaxes = {number: syntax for (_, syntax), number in exchange.contexts.items()}
-        with Arrivals(task.collector, syntaxes) as arrivals:
+        with Arrivals(task.collector, syntaxes, once=True) as arrivals:
 
             def stored(message: Message) -> bool:
                 if message.command["CommandField"] != C_STORE:
