@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import xarray as xr
 from map_series_client import killed_once, slow_mean
 
 import imagedata_xr
-from imagedata_xr.errors import OptionError
+from imagedata_xr.errors import OptionError, PeerConnectionError
 from imagedata_xr.testing import Phantom, drop_file, write_series
 
 dask = pytest.importorskip("dask")
@@ -190,6 +191,61 @@ def test_a_killed_run_is_taken_up_again(tmp_path):
     assert all(called[number] == 1 for number in kept)
     assert len(list(out.glob("*/double.nii.gz"))) == len(numbers)
     assert not list(out.glob("*/.*.part"))
+
+
+@contextmanager
+def scheduler(folder):
+    """Run a scheduler and its worker, each a process; yield the scheduler and its address."""
+    about = folder / "scheduler.json"
+    dask_ = [sys.executable, "-m"]
+    listen = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", about)
+    join = ("--scheduler-file", about, "--nthreads", "1", "--no-dashboard")
+    paths = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    quiet = {"env": paths, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with ExitStack() as stack:
+        for command in (
+            [*dask_, "distributed.cli.dask_scheduler", *listen],
+            [*dask_, "distributed.cli.dask_worker", *join],
+        ):
+            process = subprocess.Popen(command, **quiet)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            if "distributed.cli.dask_scheduler" in command:
+                first = process
+                deadline = time.monotonic() + 120
+                while not about.exists() and time.monotonic() < deadline:
+                    time.sleep(0.05)
+        yield first, json.loads(about.read_text())["address"]
+
+
+def test_a_scheduler_that_dies(tmp_path, monkeypatch):
+    """The run ends: what is done is kept, the rest are rows that say what to do; then it is done."""
+    cohort, out = tmp_path / "cohort", tmp_path / "out"
+    monkeypatch.setenv("CALLS", str(tmp_path))
+    for number in range(1, 9):
+        write_series(Phantom(series=number, shape=(2, 4, 4)), cohort / str(number))
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
+        scheduler(tmp_path) as (process, address),
+    ):
+
+        def kill():
+            deadline = time.monotonic() + 120
+            while len(list(out.glob(".imagedata_xr/*.json"))) < 3 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            process.kill()
+
+        threading.Thread(target=kill, daemon=True).start()
+        table = imagedata_xr.map_series(slow_mean, cohort, cluster=address, output=out)
+        lost = table[table["status"] == "failed"]
+        assert 0 < len(lost) < len(table)
+        assert all("the same call again" in text for text in lost["error"])
+        with pytest.raises(PeerConnectionError, match="no Dask scheduler answers"):
+            imagedata_xr.map_series(slow_mean, cohort, cluster=address, output=out)
+    with two_workers() as cluster:
+        table = imagedata_xr.map_series(slow_mean, cohort, cluster=cluster, output=out)
+    assert set(table["status"]) == {"done", "kept"}
+    assert len(list(out.glob("*/double.nii.gz"))) == 8
 
 
 def removing(image, folder):

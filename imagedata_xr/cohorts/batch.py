@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import os
 import sys
@@ -12,7 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from imagedata_xr.cohorts.plan import DICOM, SHOWN, plan_of
 from imagedata_xr.cohorts.tasks import FAILED, Format, Outcome, Wish, do, recorded
-from imagedata_xr.errors import MissingDependencyError, OptionError, WriteError
+from imagedata_xr.errors import (
+    MissingDependencyError,
+    OptionError,
+    PeerConnectionError,
+    WriteError,
+)
 from imagedata_xr.progress import bar_class, watched
 
 if TYPE_CHECKING:
@@ -125,6 +132,8 @@ def map_series(  # noqa: PLR0913 - each option is one thing a user may say
         The source holds no image.
     WriteError
         `output` cannot be made.
+    PeerConnectionError
+        No scheduler answers at the address.
     MissingDependencyError
         Without dask and distributed.
     """
@@ -237,7 +246,13 @@ def _client(cluster: Any, made: dict[str, Any]) -> Iterator[Any]:
                     threads_per_worker=1, dashboard_address="127.0.0.1:0", **made
                 )
             )
-        yield stack.enter_context(distributed.Client(cluster, set_as_default=False))
+        try:
+            client = distributed.Client(cluster, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise PeerConnectionError(
+                f"cluster={cluster!r}: no Dask scheduler answers ({type(error).__name__}: {error})"
+            ) from error
+        yield stack.enter_context(client)
 
 
 def _run(
@@ -270,18 +285,28 @@ def _run(
 
 
 def _outcome(future: Any) -> Outcome:
-    if future.status == "finished":
-        result: Outcome = future.result()
-        return result
-    error = future.exception() if future.status == "error" else None
-    name = type(error).__name__ if error is not None else f"Dask: {future.status}"
+    try:
+        if future.status == "finished":
+            result: Outcome = future.result()
+            return result
+        error = future.exception() if future.status == "error" else None
+    except (OSError, asyncio.CancelledError, concurrent.futures.CancelledError):
+        # The scheduler died between the news of the result and the result.
+        error = None
+    if error is None:
+        return Outcome(
+            status=FAILED,
+            error="the scheduler was lost: the same call again, with one that runs, does what is left",
+        )
+    name = type(error).__name__
     if name == "KilledWorker":
         return Outcome(
             status=FAILED,
             error="KilledWorker: each worker that had the series died; it may need more memory: "
             "chunks=, fewer workers, or a larger memory_limit",
         )
-    return Outcome(status=FAILED, error=f"{name}: {error}" if error is not None else name)
+    cause = "" if error.__cause__ is None else f" ({error.__cause__})"
+    return Outcome(status=FAILED, error=f"{name}: {error}{cause}")
 
 
 @contextlib.contextmanager
