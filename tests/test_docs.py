@@ -50,6 +50,7 @@ def test_links(path):
 # `pages.SETTINGS` has what they take for granted.
 FOLLOWED = (
     "start",
+    "coming-from/imagedata",
     "coming-from/monai",
     "coming-from/nibabel",
     "coming-from/simpleitk",
