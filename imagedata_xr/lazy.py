@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,10 +13,15 @@ from imagedata_xr.progress import track
 from imagedata_xr.sources.ahead import ahead
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import numpy.typing as npt
     import xarray as xr
 
     from imagedata_xr.frames import PixelRef
+
+# Bytes of rows that are read together where only some columns of them are wanted.
+_BANDS = 1 << 20
 
 __all__ = ["FrameArray", "FrameReader", "lazily", "unread_refs"]
 
@@ -77,43 +82,64 @@ class FrameArray(BackendArray):
             isinstance(part, slice) and part.indices(size) == (0, size, 1)
             for part, size in zip(plane, self.reader.shape, strict=True)
         )
-        empty = np.broadcast_to(np.empty((), self.dtype), self.reader.shape)
-        within = empty.shape if whole else _outer(empty, plane).shape
-        result = np.empty((*refs.shape, *within), self.dtype)
-        places = list(product(*(range(n) for n in refs.shape)))
+        if not whole:
+            return self._read_parts(refs, plane)
+        result = np.empty((*refs.shape, *self.reader.shape), self.dtype)
+        flat = result.reshape((-1, *self.reader.shape))
         reader = self.reader
-        read_rows = getattr(reader, "read_rows", None)
+
+        def read(number: int, ref: PixelRef | None) -> None:
+            if ref is None:
+                flat[number] = 0
+            else:
+                reader.read(ref, flat[number])
+
+        self._each(read, refs)
+        return result
+
+    def _read_parts(self, refs: npt.NDArray[Any], plane: tuple[Any, ...]) -> npt.NDArray[Any]:
+        """Read some rows and columns of each frame: bands of rows, so many at a time."""
+        reader = self.reader
         rows = np.arange(reader.shape[0])[plane[0]]
+        read_rows = getattr(reader, "read_rows", None)
         first, last = 0, reader.shape[0]
         if read_rows is not None and rows.size:
             first, last = int(rows.min()), int(rows.max()) + 1
-        within_rows = (rows - first, *plane[1:])
+        band = (last - first, *reader.shape[1:])
+        within = (rows - first, *plane[1:])
+        flat = refs.ravel()
+        parts = _outer(np.broadcast_to(np.empty((), self.dtype), band), within).shape
+        result = np.empty((flat.size, *parts), self.dtype)
+        at_once = max(1, _BANDS // max(1, prod(band) * self.dtype.itemsize))
+        bands = np.empty((min(at_once, flat.size), *band), self.dtype)
 
-        def read(place: tuple[int, ...]) -> None:
-            ref = refs[place]
+        def read(number: int, ref: PixelRef | None) -> None:
             if ref is None:
-                result[place] = 0
-            elif whole:
-                reader.read(ref, result[place])
+                bands[number] = 0
+            elif read_rows is None:
+                reader.read(ref, bands[number])
             else:
-                band = np.empty((last - first, *reader.shape[1:]), reader.dtype)
-                if read_rows is None:
-                    reader.read(ref, band)
-                else:
-                    read_rows(ref, first, band)
-                result[place] = _outer(band, within_rows)
+                read_rows(ref, first, bands[number])
 
-        done = (ahead if _in_parallel(refs) else map)(read, places)
-        for _ in zip(track(places, "reading", show=self.progress), done, strict=True):
+        for start in range(0, flat.size, at_once):
+            chosen = flat[start : start + at_once]
+            self._each(read, chosen)
+            result[start : start + at_once] = _outer(bands[: len(chosen)], (slice(None), *within))
+        return result.reshape((*refs.shape, *parts))
+
+    def _each(self, read: Callable[[int, PixelRef | None], None], refs: npt.NDArray[Any]) -> None:
+        """Call a function with the number of each frame and where it is."""
+        flat = refs.ravel().tolist()
+        done = (ahead if _in_parallel(flat) else map)(lambda one: read(*one), enumerate(flat))
+        for _ in zip(track(flat, "reading", show=self.progress), done, strict=True):
             pass
-        return result
 
 
-def _in_parallel(refs: npt.NDArray[Any]) -> bool:
+def _in_parallel(refs: Sequence[PixelRef | None]) -> bool:
     """Tell whether threads may help: decoders let only one of them work at a time."""
     return all(
         ref is None or (ref.length > 0 and getattr(ref.source, "in_parallel", False))
-        for ref in refs.ravel()
+        for ref in refs
     )
 
 

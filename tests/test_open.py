@@ -383,6 +383,8 @@ def test_header_of_a_frame(folder):
         {"column": [3, 0]},
         {"slice": [2, 0], "time": [1, 1]},
         {"row": slice(None, None, -2)},
+        {"row": slice(0, 0)},
+        {"time": slice(0, 0), "column": 1},
     ],
 )
 def test_lazy_indexing_equals_numpy(folder, indexer):

@@ -38,13 +38,18 @@ def stored_dtype(form: PixelFormat) -> np.dtype[Any]:
     PixelError
         Bits Allocated has a value that no image can have.
     """
-    if form.real:
-        return np.dtype(f"f{form.bits_allocated // 8}")
-    if form.bits_allocated == 1:
+    return _cell(form.bits_allocated, signed=form.signed, real=form.real)
+
+
+@lru_cache(maxsize=64)
+def _cell(bits: int, *, signed: bool, real: bool) -> np.dtype[Any]:
+    if real:
+        return np.dtype(f"f{bits // 8}")
+    if bits == 1:
         return np.dtype("u1")
-    if form.bits_allocated not in (8, 16, 32, 64):
-        raise PixelError(f"Bits Allocated is {form.bits_allocated}, not 1, 8, 16, 32 or 64")
-    return np.dtype(f"{'i' if form.signed else 'u'}{form.bits_allocated // 8}")
+    if bits not in (8, 16, 32, 64):
+        raise PixelError(f"Bits Allocated is {bits}, not 1, 8, 16, 32 or 64")
+    return np.dtype(f"{'i' if signed else 'u'}{bits // 8}")
 
 
 def _stored_range(form: PixelFormat) -> tuple[int, int]:
@@ -117,8 +122,7 @@ class PixelReader:
         SourceError
             The file cannot be read any more.
         """
-        stored = self._stored(ref, out)
-        real = ref.format.real
+        stored = self._stored(ref, 0, out)
         if stored is None:
             stored = self._tile(ref) if ref.tile is not None else _whole(ref)
             if stored.shape != self.shape:
@@ -126,6 +130,11 @@ class PixelReader:
                     f"{ref.source.name}: the pixels have the shape {stored.shape}, the header says "
                     f"{self.shape}"
                 )
+        self._put(stored, ref, out)
+
+    def _put(self, stored: npt.NDArray[Any], ref: PixelRef, out: npt.NDArray[Any]) -> None:
+        """Put what stored values mean into `out`, which may hold them."""
+        real = ref.format.real
         if self.rescale and not ref.format.colour and not real:
             self._rescale(stored, ref, out)
         elif stored is not out:
@@ -165,7 +174,10 @@ class PixelReader:
         count, form = len(out), ref.format
         if not count:
             return
-        if count == self.shape[0]:
+        stored = self._stored(ref, first, out)
+        if stored is not None:
+            self._put(stored, ref, out)
+        elif count == self.shape[0]:
             self.read(ref, out)
         elif ref.length and ref.offset is not None and ref.tile is None and form.samples == 1:
             width = form.columns * form.bits_allocated // 8
@@ -181,9 +193,9 @@ class PixelReader:
             self.read(ref, frame)
             out[...] = frame[first : first + count]
 
-    def _stored(self, ref: PixelRef, out: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    def _stored(self, ref: PixelRef, first: int, out: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
         """
-        Read native pixels of a local file without a copy between; None for others.
+        Read native rows of a local file, from `first` on, without a copy between; None for others.
 
         Where their type is as wide as that of `out`, they are read to their place: integers that
         fit in both are the same bits, up to a multiple of the type's range.
@@ -195,7 +207,8 @@ class PixelReader:
             or ref.offset is None
             or not ref.length
             or form.samples > 1
-            or out.shape != (form.rows, form.columns)
+            or out.ndim != 2
+            or out.shape[1] != form.columns
         ):
             return None
         dtype = stored_dtype(form)
@@ -204,10 +217,11 @@ class PixelReader:
         )
         there = alike and out.flags.c_contiguous
         place = out.view(dtype) if there else np.empty(out.shape, dtype)
-        if place.nbytes != ref.length:
+        row = form.columns * dtype.itemsize
+        if row * form.rows != ref.length or first + len(out) > form.rows:
             return None
-        count = source.read_into(ref.offset, place.reshape(-1).view(np.uint8).data)
-        if count < ref.length:
+        count = source.read_into(ref.offset + first * row, place.data.cast("B"))
+        if count < place.nbytes:
             raise _cut_off(ref, count)
         if not form.real:
             _clean(place, form, place)
