@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 from corpus_oracle import CORPUS
-from memory_headers import frames_in, header_of, image
+from memory_headers import file_bytes, frames_in, header_of, image
 from pydicom import Dataset
+from pydicom.uid import generate_uid
 
 from imagedata_xr.errors import FormatError
-from imagedata_xr.formats.dicom import enhanced, multiframe
+from imagedata_xr.formats.dicom import enhanced
 from imagedata_xr.formats.dicom.instance import frames_of
+from imagedata_xr.formats.dicom.write.multiframe import single_header
 
 
 def read(dataset):
@@ -83,8 +86,45 @@ def test_nuclear_medicine():
 def test_single_frames_stay_single():
     """Number of Frames 1 makes no multi-frame object."""
     header = header_of(image(NumberOfFrames="1"))
-    assert not multiframe.is_multiframe(header)
     assert not enhanced.is_multiframe(header)
+    (frame,) = frames_of(header)
+    assert "FrameNumber" not in frame.values
+
+
+def test_headers_of_frames_leave_the_instance_alone():
+    """The header of one frame takes nothing from that of the next: all say the same direction."""
+    shared, direction = Dataset(), Dataset()
+    direction.InPlanePhaseEncodingDirection = "COLUMN"
+    shared.MRFOVGeometrySequence = [direction]
+    found = image(frames=2, NumberOfFrames="2", SharedFunctionalGroupsSequence=[shared])
+    before = found.to_json()
+    directions = [single_header(found, k).InPlanePhaseEncodingDirection for k in range(2)]
+    assert directions == ["COL", "COL"]
+    assert found.to_json() == before
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_dose_comes_back(frames, tmp_path):
+    """A dose that is written as it is, cut or computed has its values: its scaling is not lost."""
+    found = image(frames=frames, Modality="RTDOSE", SOPClassUID="1.2.840.10008.5.1.4.1.1.481.2")
+    found.DoseGridScaling, found.DoseUnits = "0.001", "GY"
+    found.ImagePositionPatient, found.ImageOrientationPatient = [0, 0, 0], [1, 0, 0, 0, 1, 0]
+    found.PixelSpacing, found.PatientID, found.PatientName = [2, 3], "x", "X"
+    found.StudyInstanceUID, found.SeriesInstanceUID = generate_uid(), generate_uid()
+    found.FrameOfReferenceUID = generate_uid()
+    if frames > 1:
+        found.NumberOfFrames, found.GridFrameOffsetVector = frames, [0.0, 2.5, 5.0]
+    (tmp_path / "a.dcm").write_bytes(file_bytes(found))
+    dose = xr.open_dataarray(tmp_path / "a.dcm", engine="dicom").load()
+    stored = xr.open_dataarray(tmp_path / "a.dcm", engine="dicom", rescale=False).values
+    np.testing.assert_allclose(dose.values, stored * 0.001, rtol=1e-6)
+    assert dose.units == "Gy"
+    for name, made in {"same": dose, "part": dose.isel(row=slice(1, 3)), "twice": dose * 2}.items():
+        made.med.to_dicom(tmp_path / name)
+        again = xr.open_dataarray(tmp_path / name, engine="dicom").load()
+        step = float(made.max()) / 0xFFFF if name == "twice" else 0
+        np.testing.assert_allclose(again.values, made.values, rtol=1e-6, atol=step)
+        assert again.units == "Gy"
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus at {CORPUS}")

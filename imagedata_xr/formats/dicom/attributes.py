@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from imagedata_xr import schema
 from imagedata_xr.errors import DataWarning, FormatError
 from imagedata_xr.formats.dicom.headers.dictionary import KEYWORD_OF, TAG_OF, known_vr
+from imagedata_xr.formats.dicom.instance import is_dose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -166,6 +167,8 @@ def units(values: Mapping[str, Value]) -> dict[str, str]:
     named = values.get("Units") or values.get("RescaleType")
     if isinstance(named, str) and named not in _NO_UNITS:
         return {schema.UNITS: _OF_UCUM.get(named, named)}
+    if is_dose(values.get) and values.get("DoseUnits") == "GY":
+        return {schema.UNITS: "Gy"}
     if values.get("Modality") == "CT" and values.get("RescaleIntercept") is not None:
         return {schema.UNITS: "HU"}
     return {}

@@ -27,6 +27,7 @@ __all__ = ["InstanceValues", "frames_of", "header_values", "pixel_format"]
 _T = TypeVar("_T")
 _NUMBERS = {int, float}
 _FLOAT_PIXELS = {0x7FE00008: 32, 0x7FE00009: 64}
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _NATIVE_LITTLE_ENDIAN = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"})
 # Colour spaces whose native samples are red, green and blue as they stand.
 _PLAIN = frozenset({"MONOCHROME1", "MONOCHROME2", "RGB"})
@@ -332,8 +333,23 @@ def _require_frames(header: Header, form: PixelFormat) -> None:
         )
 
 
+def is_dose(value: Callable[[str], Any]) -> bool:
+    """
+    Tell whether an image is a dose, whose scaling is its own attribute (PS3.3 C.8.8.3).
+
+    Parameters
+    ----------
+    value : callable
+        Returns the value of a keyword. One frame of a dose, as an image of its own class, has the
+        modality, and an ordinary rescale.
+    """
+    return bool(value("Modality") == "RTDOSE" and value("SOPClassUID") != _SECONDARY_CAPTURE)
+
+
 def rescale(header: Header) -> tuple[float, float]:
-    """Return Rescale Slope and Intercept (1 and 0 where the header has none)."""
+    """Return Rescale Slope and Intercept (1 and 0 where the header has none), or that of a dose."""
+    if is_dose(header.get):
+        return _real(header, "DoseGridScaling", 1.0), 0.0
     slope, intercept = _real(header, "RescaleSlope", 1.0), _real(header, "RescaleIntercept", 0.0)
     if slope == 0:
         raise FormatError(f"{header.source.name}: RescaleSlope is 0, which leaves no image")

@@ -26,17 +26,10 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.vendors.raw import Vector
     from imagedata_xr.frames import Value
 
-__all__ = ["is_multiframe", "multiframe_frames"]
+__all__ = ["multiframe_frames"]
 
 _DETECTORS = 0x00540022
 _POSITION, _ORIENTATION = 0x00200032, 0x00200037
-_DOSE = "RTDOSE"
-
-
-def is_multiframe(header: Header) -> bool:
-    """Tell whether an instance holds several frames, or a dose with its own scaling."""
-    count = header.get("NumberOfFrames")
-    return (isinstance(count, int) and count > 1) or header.get("Modality") == _DOSE
 
 
 def multiframe_frames(header: Header) -> list[Frame]:
@@ -58,7 +51,7 @@ def multiframe_frames(header: Header) -> list[Frame]:
     offset, length = instance.native_location(header, form)
     count = frame_count(header, length)
     orientation, positions = _geometry(header, count)
-    slope, intercept = _scaling(header)
+    slope, intercept = instance.rescale(header)
     own = _own_values(header, count)
     thickness = header.get("SliceThickness")
     common = instance.header_values(header)
@@ -86,25 +79,16 @@ def multiframe_frames(header: Header) -> list[Frame]:
     ]
 
 
-def _scaling(header: Header) -> tuple[float, float]:
+def _own_values(header: Header, count: int) -> list[dict[str, Value]]:
     from imagedata_xr.formats.dicom import instance
 
-    scaling = header.get("DoseGridScaling")
-    if header.get("Modality") == _DOSE and scaling is not None:
-        if not isinstance(scaling, int | float) or not isfinite(scaling):
-            raise FormatError(f"{header.source.name}: DoseGridScaling is {scaling!r}, not a number")
-        return float(scaling), 0.0
-    return instance.rescale(header)
-
-
-def _own_values(header: Header, count: int) -> list[dict[str, Value]]:
     found: list[dict[str, Value]] = [{"FrameNumber": number + 1} for number in range(count)]
+    if instance.is_dose(header.get) and header.get("DoseUnits") == "GY":
+        for values in found:
+            values["Units"] = "Gy"
     for name, numbers in (*_vectors(header, count), ("FrameTimeOffset", _times(header, count))):
         for values, number in zip(found, numbers, strict=False):
             values[name] = number
-    if header.get("Modality") == _DOSE and header.get("DoseUnits") == "GY":
-        for values in found:
-            values["Units"] = "Gy"
     return found
 
 

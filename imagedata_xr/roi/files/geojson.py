@@ -82,13 +82,16 @@ def read_json(path: Path) -> tuple[list[Roi], list[str | None]]:
         )
     if (content.get("space"), content.get("units")) != ("LPS", "mm"):
         raise FormatError(f"{path}: positions are not in LPS and mm")
+    features, frame = content.get("features") or [], content.get("FrameOfReferenceUID")
+    if not isinstance(features, list) or not isinstance(frame, str | None):
+        raise FormatError(f"{path}: 'features' is no list, or 'FrameOfReferenceUID' no text")
     rois = []
-    for number, feature in enumerate(content.get("features") or []):
+    for number, feature in enumerate(features):
         try:
             rois.append(_roi(feature))
         except (ImagedataError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise FormatError(f"{path}: feature {number} is no region: {error}") from error
-    return rois, [content.get("FrameOfReferenceUID")]
+    return rois, [frame]
 
 
 def _feature(roi: Roi) -> dict[str, Any]:

@@ -53,6 +53,8 @@ ULTRASOUND: Final = frozenset({"1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.5.1
 _AS_ACQUIRED: Final = frozenset(
     f"1.2.840.10008.5.1.4.1.1.1.{kind}" for kind in ("1", "1.1", "2", "2.1", "3", "3.1")
 )
+# Of a dose, the values have a scaling of their own (PS3.3 C.8.8.3).
+_DOSE: Final = "1.2.840.10008.5.1.4.1.1.481.2"
 _OF_MODALITY: Final = {"CT": CT, "MR": MR, "PT": PET}
 _MODALITY: Final = {kind: modality for modality, kind in _OF_MODALITY.items()}
 _NAMED: Final = {**_OF_MODALITY, "PET": PET, "SC": SECONDARY_CAPTURE, "OT": SECONDARY_CAPTURE}
@@ -104,7 +106,7 @@ def class_of(known: Mapping[str, Any], *, colour: bool) -> str:
 
 def derived_class(kind: str) -> str:
     """Return the class for computed values of images of a class: Secondary Capture for some."""
-    return SECONDARY_CAPTURE if kind in _AS_ACQUIRED else kind
+    return SECONDARY_CAPTURE if kind in (*_AS_ACQUIRED, _DOSE) else kind
 
 
 def named_class(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ LONGEST: Final = 1024
 # What was said of the pixels of the source: how to show them, their range, signatures over them.
 PIXEL_FACTS: Final = (
     "DigitalSignaturesSequence",
+    "DoseGridScaling",
+    "GridFrameOffsetVector",
     "IconImageSequence",
     "LargestImagePixelValue",
     "LargestPixelValueInSeries",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 
+from imagedata_xr.formats.dicom.instance import is_dose
 from imagedata_xr.formats.dicom.write.classes import class_of
 
 if TYPE_CHECKING:
@@ -78,7 +80,8 @@ def single_header(dataset: Any, number: int) -> Dataset:
     flat = Dataset()
     for element in dataset:
         if element.keyword not in _OF_SEVERAL and _is_kept(element):
-            flat.add(element)
+            # A value that is set below must not become that of the instance, and of other frames.
+            flat.add(copy(element))
     for keyword, place in (
         ("SharedFunctionalGroupsSequence", 0),
         ("PerFrameFunctionalGroupsSequence", number),
@@ -87,10 +90,15 @@ def single_header(dataset: Any, number: int) -> Dataset:
         if place < len(groups):
             _flatten(groups[place], flat, 1)
     _put_names(flat)
+    if is_dose(flat.get) and "DoseGridScaling" in flat:
+        # The class of single images has the ordinary rescale.
+        flat.RescaleIntercept, flat.RescaleSlope = 0, flat.DoseGridScaling
+        flat.RescaleType = "Gy" if flat.get("DoseUnits") == "GY" else "US"
+        del flat.DoseGridScaling
+        flat.pop("GridFrameOffsetVector", None)
     colour = flat.get("SamplesPerPixel", 1) != 1
-    flat.SOPClassUID = class_of(
-        {"SOPClassUID": flat.get("SOPClassUID"), "Modality": flat.get("Modality")}, colour=colour
-    )
+    known = {"SOPClassUID": flat.get("SOPClassUID"), "Modality": flat.get("Modality")}
+    flat.SOPClassUID = class_of(known, colour=colour)
     return flat
 
 
@@ -103,7 +111,7 @@ def _flatten(item: Any, flat: Dataset, depth: int) -> None:
     for element in item:
         if element.VR != "SQ":
             if _is_kept(element) or element.keyword in _CALLED:
-                flat.add(element)
+                flat.add(copy(element))
         elif (
             not element.tag.is_private
             and depth < _DEEPEST
