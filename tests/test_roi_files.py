@@ -94,8 +94,10 @@ def test_json_keeps_everything(tmp_path, ct):
         ('{"type": "FeatureCollection"}', "no regions"),
         ('{"format": "imagedata_xr.roi", "version": 9}', "version 9"),
         (
-            '{"format": "imagedata_xr.roi", "version": 1, "space": "LPS", "units": "mm", '
-            '"features": 3, "FrameOfReferenceUID": [1]}',
+            (
+                '{"format": "imagedata_xr.roi", "version": 1, "space": "LPS", "units": "mm", '
+                '"features": 3, "FrameOfReferenceUID": [1]}'
+            ),
             "'features' is no list",
         ),
         (
