@@ -12,12 +12,17 @@ import importlib
 import threading
 import zlib
 from bisect import bisect_right
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from imagedata_xr.errors import FormatError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imagedata_xr.frames import Source
 
 __all__ = ["LARGEST_RATIO", "Gunzipped", "opened"]
@@ -80,28 +85,50 @@ class Gunzipped:
         FormatError
             The file is damaged or ends too early.
         """
+        pieces = list(self._pieces(start, length))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def read_into(self, start: int, out: memoryview) -> int:
+        """
+        Put inflated bytes from `start` into memory, and return how many there were.
+
+        They are inflated by a thread while those before are put to their place.
+
+        Raises
+        ------
+        FormatError
+            The file is damaged or ends too early.
+        """
+        place, at = np.frombuffer(out, np.uint8), 0
+        for piece in _by_thread(self._pieces(start, len(out)), len(out)):
+            place[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
+            at += len(piece)
+        return at
+
+    def _pieces(self, start: int, length: int) -> Iterator[bytes]:
+        """Yield the inflated bytes from `start` on."""
         state = self._nearest(start, length)
-        end, pieces = start + length, []
+        end, block = start + length, b""
         try:
             while state.at < end:
                 # Not past the end, where the next read may go on.
-                block = self.source.read(state.there, BLOCK)
+                block = block or self.source.read(state.there, BLOCK)
                 at = state.at
-                data = self._inflated(state, block, min(MOST_AT_ONCE, end - at))
-                if data is None:
+                found = self._inflated(state, block, min(MOST_AT_ONCE, end - at))
+                if found is None:
                     break
+                data, block = found
                 first = max(start - at, 0)
-                pieces.append(data[first:] if first else data)
+                yield data[first:] if first else data
                 self._mark(state)
             kept = self._check_end(state, whole=state.at == end)
         except (zlib.error, state.codec.error) as error:
             raise FormatError(f"{self.name}: the gzip stream is damaged: {error}") from error
         with self._lock:
             self._last = state if kept else None
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _inflated(self, state: _State, block: bytes, most: int) -> bytes | None:
-        """Return the next bytes, None behind the last, and move the state on."""
+    def _inflated(self, state: _State, block: bytes, most: int) -> tuple[bytes, bytes] | None:
+        """Return the next bytes and what is left of the block, None behind the last; move on."""
         if state.inflater.eof:
             # Members follow each other; some writers fill the file up with zeros.
             if not block.strip(b"\0"):
@@ -115,7 +142,7 @@ class Gunzipped:
         left = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
         state.there += len(block) - len(left)
         state.at += len(data)
-        return data
+        return data, left
 
     def _nearest(self, start: int, length: int) -> _State:
         """Return the last known place before a byte, which nobody else has."""
@@ -139,7 +166,8 @@ class Gunzipped:
         can_copy = hasattr(state.inflater, "copy")
         trial = state.copy() if can_copy else state
         while not trial.inflater.eof:
-            if self._inflated(trial, self.source.read(trial.there, BLOCK), 1):
+            found = self._inflated(trial, self.source.read(trial.there, BLOCK), 1)
+            if found is None or found[0]:
                 break
         return can_copy
 
@@ -164,6 +192,18 @@ class _State:
 
     def copy(self) -> _State:
         return _State(self.at, self.there, self.codec, self.inflater.copy())
+
+
+def _by_thread(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
+    """Yield pieces that a thread makes, one ahead; a few are made right here."""
+    if length < 2 * MARK_EVERY:
+        yield from pieces
+        return
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, pieces, None)
+        while (piece := coming.result()) is not None:
+            coming = thread.submit(next, pieces, None)
+            yield piece
 
 
 def _first_of(*names: str) -> Any:

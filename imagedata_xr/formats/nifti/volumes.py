@@ -11,7 +11,7 @@ from imagedata_xr.errors import FormatError
 from imagedata_xr.lazy import FrameArray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -122,6 +122,9 @@ class VoxelArray(FrameArray):
         leading, (rows, columns) = picks[:-frame], picks[len(picks) - frame :][:2]
         if 0 in shape:
             return np.empty(shape, self.dtype)
+        straight = getattr(self.source, "read_into", None)
+        if straight is not None and self._is_all(picks):
+            return self._all(shape, straight)
         planes = np.ravel_multi_index(np.ix_(*leading), self.file_shape[:-frame]).ravel()
         order = np.argsort(planes, kind="stable")
         result = np.empty((planes.size, *shape[-frame:]), self.dtype)
@@ -134,6 +137,27 @@ class VoxelArray(FrameArray):
                 block = block[(slice(None),) * axis + (part,)]
             result[_as_slice(order[run.planes])] = self._values(block)
         return result.reshape(shape)
+
+    def _is_all(self, picks: list[NDArray[np.intp]]) -> bool:
+        """Tell whether all voxels are wanted, in the order and type of the file."""
+        whole = all(
+            pick.size == size and (pick == np.arange(size)).all()
+            for pick, size in zip(picks, self.file_shape, strict=True)
+        )
+        return whole and self.stored == self.dtype and self.scale == (1, 0)
+
+    def _all(self, shape: tuple[int, ...], read_into: Callable[[int, Any], int]) -> NDArray[Any]:
+        """Return all voxels, read right to their place."""
+        result = np.empty(shape, self.dtype)
+        there = read_into(self.offset, result.reshape(-1).view(np.uint8).data)
+        if there != result.nbytes:
+            raise self._broken(there, result.nbytes, self.offset)
+        return result
+
+    def _broken(self, there: int, length: int, start: int) -> FormatError:
+        return FormatError(
+            f"{self.source.name}: the voxels break off: {there} of {length} bytes at {start}"
+        )
 
     def _runs(self, planes: NDArray[np.intp], first: int, last: int) -> Iterator[Run]:
         """Yield what is read at once."""
@@ -153,10 +177,7 @@ class VoxelArray(FrameArray):
         length = int(np.prod(shape, dtype=object)) * self.stored.itemsize
         data = self.source.read(run.start, length)
         if len(data) != length:
-            raise FormatError(
-                f"{self.source.name}: the voxels break off: {len(data)} of {length} bytes at "
-                f"{run.start}"
-            )
+            raise self._broken(len(data), length, run.start)
         return np.frombuffer(data, self.stored).reshape(shape)
 
     def _values(self, block: NDArray[Any]) -> NDArray[Any]:

@@ -38,6 +38,8 @@ ON_REQUEST: Final = (*KEPT, "i8", "u8")
 EXACT: Final = ("u1", "i2", "u2", "i4", "u4")
 COLOURS: Final = 3
 COPY_LENGTH: Final = 1 << 20
+# Small enough for the processor's own memory, large enough for the disk.
+PIECE: Final = 1 << 18
 
 
 def target_dtype(da: xr.DataArray, dtype: DTypeLike | None, layout: Layout) -> DType:
@@ -130,8 +132,9 @@ def write_voxels(path: Path, voxels: Voxels, header: bytes, *, gzipped: bool) ->
         with _opened(path, gzipped=gzipped) as file:
             file.write(header)
             for volume in _volumes(voxels.array, voxels.layout):
-                for plane in volume:
-                    file.write(np.ascontiguousarray(_converted(plane, voxels.dtype)).data)
+                # What packs may still hold the last piece when it gets the next one.
+                for piece in _pieces(volume, voxels.dtype, anew=gzipped):
+                    file.write(piece.data)
         return
     plain = path.with_stem(f"{path.stem}-plain") if gzipped else path
     try:
@@ -231,8 +234,25 @@ def _volumes(da: xr.DataArray, layout: Layout) -> Iterator[NDArray[Any]]:
     order = _in_file_order(spatial, 0, layout)
     for index in np.ndindex(layout.shape[: len(layout.acquisition)]):
         # Load before transposing: a lazy backend array may not know how to turn its axes.
-        volume = da.isel(dict(zip(layout.acquisition, index, strict=True))).load()
+        volume = da.variable.isel(dict(zip(layout.acquisition, index, strict=True))).load()
         yield volume.transpose(*spatial, *colour).values[order]
+
+
+def _pieces(volume: NDArray[Any], dtype: DType, *, anew: bool) -> Iterator[NDArray[Any]]:
+    """Yield the planes of a volume, some at a time, in memory that is used again unless `anew`."""
+    if volume.dtype == dtype and volume.flags.c_contiguous:
+        yield volume
+        return
+    shape = volume.shape[1:]
+    count = max(1, PIECE // max(1, math.prod(shape) * dtype.itemsize))
+    buffer = np.empty((min(count, len(volume)), *shape), dtype)
+    for at in range(0, len(volume), count):
+        planes = _converted(volume[at : at + count], dtype)
+        if anew:
+            yield np.ascontiguousarray(planes)
+            continue
+        np.copyto(buffer[: len(planes)], planes)
+        yield buffer[: len(planes)]
 
 
 def _in_file_order(spatial: list[str], before: int, layout: Layout) -> tuple[Any, ...]:

@@ -23,7 +23,7 @@ from imagedata_xr.sortkeys import readings
 from imagedata_xr.sortkeys.time import date_seconds, time_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -129,9 +129,7 @@ class Acquisition:
         former = direction if isinstance(direction, tuple) else (0.0, 0.0, 0.0)
         same = b is None or _same(b, known)
         known_vector = None not in vector
-        moved = known_vector and not np.allclose(
-            np.array(vector, dtype=float), np.array(former, dtype=float), rtol=0, atol=ROUNDING
-        )
+        moved = known_vector and not _are_close(vector, former)
         lost = b is not None and _lost(dataset, "DiffusionBValue")
         if known_vector and any(vector):
             lost = lost or _lost(dataset, "DiffusionGradientOrientation")
@@ -255,6 +253,14 @@ def _read(name: str, frame: Frame | None) -> float | None:
 
 def _same(one: float, other: float | None) -> bool:
     return other is not None and abs(one - other) <= ROUNDING * max(1.0, abs(one))
+
+
+def _are_close(vector: Sequence[float | None], other: Sequence[Any]) -> bool:
+    """Tell whether two directions are the same, as far as texts of them are."""
+    pairs = zip(vector, other, strict=False)
+    return len(other) == len(vector) and all(
+        one is not None and abs(one - float(two)) <= ROUNDING for one, two in pairs
+    )
 
 
 def _moments(frames: NDArray[Any], source: str) -> NDArray[np.floating]:

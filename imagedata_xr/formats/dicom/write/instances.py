@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from pydicom import DataElement, Dataset, uid
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imagedata_xr.formats.dicom.write.layout import Layout
+    from imagedata_xr.geometry import Grid
 
 __all__ = ["put_geometry", "put_grid_format", "put_pixels", "save"]
 
@@ -46,32 +47,58 @@ def put_geometry(dataset: Any, layout: Layout, place: int) -> None:
     if grid is None:
         _put_pixel_size(dataset, layout)
         return
+    key = ("plane", place)
+    if key not in layout.kept:
+        layout.kept[key] = _plane(grid, place)
+    plane: _Plane = layout.kept[key]
+    dataset.ImagePositionPatient = list(plane.position)
+    dataset.ImageOrientationPatient = list(plane.orientation)
+    dataset.PixelSpacing = list(plane.spacing)
+    if "SliceLocation" in dataset:
+        dataset.SliceLocation = plane.location
+    if "SliceThickness" not in dataset:
+        dataset.SliceThickness = plane.thickness
+    if "SpacingBetweenSlices" in dataset:
+        if plane.between is not None:
+            dataset.SpacingBetweenSlices = plane.between
+        elif grid.slice.size > 1:
+            del dataset.SpacingBetweenSlices
+
+
+class _Plane(NamedTuple):
+    """Where a slice lies, in DS texts."""
+
+    position: tuple[str, ...]
+    orientation: tuple[str, ...]
+    spacing: tuple[str, ...]
+    location: str
+    thickness: str | None
+    between: str | None
+
+
+def _plane(grid: Grid, place: int) -> _Plane:
     position, cosines = grid.slice_origins()[place], np.asarray(grid.image_orientation)
-    dataset.ImagePositionPatient = [decimal(n) for n in np.round(position, 10) + 0.0]
-    dataset.ImageOrientationPatient = [decimal(n) for n in np.round(cosines, 12) + 0.0]
     steps = []
     for name, axis in ((schema.ROW, grid.row), (schema.COLUMN, grid.column)):
         try:
             steps.append(abs(axis.step) * float(np.linalg.norm(axis.direction)))
         except GeometryError as error:
             raise GeometryError(f"DICOM needs even pixels, and {name!r} is {error}") from error
-    dataset.PixelSpacing = [decimal(round(n, 12)) for n in steps]
     normal = np.cross(cosines[:3], cosines[3:])
-    if "SliceLocation" in dataset:
-        dataset.SliceLocation = decimal(round(float(position @ normal), 10))
     thickness = float(grid.slice.spacing or 0.0)
     try:
         step = abs(grid.slice.step) if grid.slice.size > 1 or thickness else 0.0
     except GeometryError:
         step = 0.0
-    if "SliceThickness" not in dataset:
-        dataset.SliceThickness = decimal(step or thickness) if step or thickness else None
-    if "SpacingBetweenSlices" in dataset:
-        if step and grid.slice.size > 1:
-            between = step * abs(float(np.asarray(grid.slice.direction) @ normal))
-            dataset.SpacingBetweenSlices = decimal(round(between, 10))
-        elif grid.slice.size > 1:
-            del dataset.SpacingBetweenSlices
+    between = step * abs(float(np.asarray(grid.slice.direction) @ normal))
+    return _Plane(
+        tuple(decimal(n) for n in np.round(position, 10) + 0.0),
+        tuple(decimal(n) for n in np.round(cosines, 12) + 0.0),
+        tuple(decimal(round(n, 12)) for n in steps),
+        decimal(round(float(position @ normal), 10)),
+        decimal(step or thickness) if step or thickness else None,
+        decimal(round(between, 10)) if step and grid.slice.size > 1 else None,
+    )
 
 
 def _put_pixel_size(dataset: Any, layout: Layout) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +40,14 @@ class Layout:
         Dimensions that number the frames, in the order of the array.
     grid : Grid or None
         Where the voxels lie; None for images without a place in the patient.
+    kept : dict
+        What was worked out once, for others.
     """
 
     image: xr.DataArray
     leading: tuple[str, ...]
     grid: Grid | None
+    kept: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -25,6 +25,7 @@ from imagedata_xr.formats.dicom.write.multiframe import is_single, single_header
 from imagedata_xr.formats.dicom.write.patch import PatchedHeader, Patcher
 from imagedata_xr.geometry import POSITION_TOLERANCE
 from imagedata_xr.index import AxisIndex
+from imagedata_xr.sources.files import MemoryBytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -181,15 +182,19 @@ class SourceFrames:
 
     def pixels(self, frame: Frame, dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
         """Return the values of a frame in a type; by default, as they are stored."""
-        reader = reader_for([frame.ref], frame.shape, rescale=dtype is not None)
+        ref, (source, data) = frame.ref, self._kept
+        if ref.source == source and ref.length and len(data) >= (ref.offset or 0) + ref.length:
+            ref = replace(ref, source=MemoryBytes(source.name, data))
+        reader = reader_for([ref], frame.shape, rescale=dtype is not None)
         if dtype is not None and dtype.kind == "f" and reader.dtype.kind in "iuf":
             reader = type(reader)(reader.shape, dtype, rescale=True)
         plane = np.empty(reader.shape, reader.dtype)
-        reader.read(frame.ref, plane)
+        reader.read(ref, plane)
         return plane
 
     def all_frames(self) -> Mapping[int, Frame]:
         """Return every frame of the source series."""
+        self.prefetch(self.store.places)
         found = {key: self.frame(key) for key in self.store.places}
         return {key: frame for key, frame in found.items() if frame is not None}
 
