@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import math
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
@@ -21,7 +22,7 @@ from imagedata_xr.formats.nifti.packed import packed
 from imagedata_xr.schema import COLUMN, RGB, ROW, SLICE, SPATIAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import xarray as xr
@@ -39,7 +40,7 @@ EXACT: Final = ("u1", "i2", "u2", "i4", "u4")
 COLOURS: Final = 3
 COPY_LENGTH: Final = 1 << 20
 # Small enough for the processor's own memory, large enough for the disk.
-PIECE: Final = 1 << 18
+PIECE: Final = 1 << 20
 
 
 def target_dtype(da: xr.DataArray, dtype: DTypeLike | None, layout: Layout) -> DType:
@@ -131,10 +132,9 @@ def write_voxels(path: Path, voxels: Voxels, header: bytes, *, gzipped: bool) ->
     if voxels.array.chunks is None:
         with _opened(path, gzipped=gzipped) as file:
             file.write(header)
-            for volume in _volumes(voxels.array, voxels.layout):
-                # What packs may still hold the last piece when it gets the next one.
-                for piece in _pieces(volume, voxels.dtype, anew=gzipped):
-                    file.write(piece.data)
+            volumes = _volumes(voxels.array, voxels.layout)
+            # What packs may still hold the last piece when it gets the next one.
+            _write_behind(file, _pieces(volumes, voxels.dtype, anew=gzipped))
         return
     plain = path.with_stem(f"{path.stem}-plain") if gzipped else path
     try:
@@ -238,21 +238,37 @@ def _volumes(da: xr.DataArray, layout: Layout) -> Iterator[NDArray[Any]]:
         yield volume.transpose(*spatial, *colour).values[order]
 
 
-def _pieces(volume: NDArray[Any], dtype: DType, *, anew: bool) -> Iterator[NDArray[Any]]:
-    """Yield the planes of a volume, some at a time, in memory that is used again unless `anew`."""
-    if volume.dtype == dtype and volume.flags.c_contiguous:
-        yield volume
-        return
-    shape = volume.shape[1:]
-    count = max(1, PIECE // max(1, math.prod(shape) * dtype.itemsize))
-    buffer = np.empty((min(count, len(volume)), *shape), dtype)
-    for at in range(0, len(volume), count):
-        planes = _converted(volume[at : at + count], dtype)
-        if anew:
-            yield np.ascontiguousarray(planes)
+def _pieces(volumes: Iterable[NDArray[Any]], dtype: DType, *, anew: bool) -> Iterator[NDArray[Any]]:
+    """Yield some planes at a time, in memory that the second one behind them has too unless `anew`."""
+    buffers: list[NDArray[Any]] = []
+    for volume in volumes:
+        if volume.dtype == dtype and volume.flags.c_contiguous:
+            yield volume
             continue
-        np.copyto(buffer[: len(planes)], planes)
-        yield buffer[: len(planes)]
+        shape = volume.shape[1:]
+        count = max(1, PIECE // max(1, math.prod(shape) * dtype.itemsize))
+        if not buffers or buffers[0].shape[1:] != shape:
+            buffers = [np.empty((min(count, len(volume)), *shape), dtype) for _ in range(2)]
+        for at in range(0, len(volume), count):
+            planes = _converted(volume[at : at + count], dtype)
+            if anew:
+                yield np.ascontiguousarray(planes)
+                continue
+            buffers.reverse()
+            np.copyto(buffers[0][: len(planes)], planes)
+            yield buffers[0][: len(planes)]
+
+
+def _write_behind(file: BinaryIO, pieces: Iterable[NDArray[Any]]) -> None:
+    """Write pieces by a thread, while the next one is made."""
+    with ThreadPoolExecutor(1) as thread:
+        writing = None
+        for piece in pieces:
+            if writing is not None:
+                writing.result()
+            writing = thread.submit(file.write, piece.data)
+        if writing is not None:
+            writing.result()
 
 
 def _in_file_order(spatial: list[str], before: int, layout: Layout) -> tuple[Any, ...]:
