@@ -200,7 +200,7 @@ def _several(
     ]
     return MultipleSeriesError(
         f"{what} where one is meant:\n{lines}\n"
-        "(or open all of them with xarray.open_datatree; a list of series is sorted together)",
+        "(series='all', or a list, sorts them together; xarray.open_datatree opens each)",
         groups=found,
         suggestions=suggestions,
     )
