@@ -164,8 +164,8 @@ def _refused(one: Outgoing, status: int | None) -> Outcome:
     reason = f"the import service refuses (HTTP {status})"
     if status == 409:
         reason = (
-            "it, or its session, is in the archive already (HTTP 409): overwrite='append' adds to a "
-            "session, 'delete' replaces files"
+            "it, or its session, is in the archive already (HTTP 409): name a new scan in the URL "
+            "(.../1004); overwrite='append' adds to a session, 'delete' replaces files"
         )
     return one.outcome("failed", status=status, reason=reason)
 
