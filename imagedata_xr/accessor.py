@@ -255,21 +255,21 @@ class Med:
         return to_image(self._image, path, **options)
 
     @stands_for("imagedata_xr.formats.nifti.to_nifti")
-    def to_nifti(self, path: str | os.PathLike[str], **options: Any) -> Path:
+    def to_nifti(self, path: str | os.PathLike[str], **options: Any) -> Path | str:
         """Write a NIfTI file; see `imagedata_xr.to_nifti`."""
         from imagedata_xr.formats.nifti import to_nifti
 
         return to_nifti(self._image, path, **options)
 
     @stands_for("imagedata_xr.formats.itk.to_itk")
-    def to_itk(self, path: str | os.PathLike[str], **options: Any) -> Path:
+    def to_itk(self, path: str | os.PathLike[str], **options: Any) -> Path | str:
         """Write a file of ITK (.mha, .nrrd, .vtk...); see `imagedata_xr.to_itk`."""
         from imagedata_xr.formats.itk import to_itk
 
         return to_itk(self._image, path, **options)
 
     @stands_for("imagedata_xr.formats.mat.to_mat")
-    def to_mat(self, path: str | os.PathLike[str], **options: Any) -> Path:
+    def to_mat(self, path: str | os.PathLike[str], **options: Any) -> Path | str:
         """Write a MAT file; see `imagedata_xr.to_mat`."""
         from imagedata_xr.formats.mat import to_mat
 

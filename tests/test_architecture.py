@@ -25,7 +25,7 @@ LEVELS = (
     ("frames",),
     ("sources", "sortkeys"),
     ("transports",),
-    ("sorting", "lazy", "targets"),
+    ("sorting", "lazy", "targets", "copies"),
     ("dataset", "provenance", "stored"),
     ("construct",),
     ("formats",),

@@ -8,8 +8,16 @@ no handle.
 from __future__ import annotations
 
 from imagedata_xr.sources.files import LocalFile, MemoryBytes, RemoteFile
-from imagedata_xr.sources.find import find_sources
+from imagedata_xr.sources.find import find_sources, neighbour
 from imagedata_xr.sources.tarred import TarMember
 from imagedata_xr.sources.zipped import ZipMember
 
-__all__ = ["LocalFile", "MemoryBytes", "RemoteFile", "TarMember", "ZipMember", "find_sources"]
+__all__ = [
+    "LocalFile",
+    "MemoryBytes",
+    "RemoteFile",
+    "TarMember",
+    "ZipMember",
+    "find_sources",
+    "neighbour",
+]

@@ -292,6 +292,17 @@ class RemoteFile:
         size: int | None = self._call(lambda system, path: system.size(path))
         return len(self.read()) if size is None else size
 
+    def exists(self) -> bool:
+        """
+        Whether the file is there.
+
+        Raises
+        ------
+        SourceError
+            That cannot be known.
+        """
+        return bool(self._call(lambda system, path: system.isfile(path)))
+
     def read(self, start: int = 0, length: int | None = None) -> bytes:
         """
         Return `length` bytes from `start` (to the end by default), fewer at the end.

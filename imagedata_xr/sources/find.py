@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from imagedata_xr.frames import Source
 
-__all__ = ["find_sources"]
+__all__ = ["find_sources", "neighbour"]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+(://|::)")
 _LOCAL_URL = re.compile(r"(file|local)://")
@@ -122,7 +122,7 @@ def _named(name: str, options: dict[str, Any]) -> list[Source]:
         return _named(home, options)
     if _LOCAL_URL.match(name) and "::" not in name:
         return _named(_local_path(name), options)
-    if _URL.match(name):
+    if _URL.match(name) and not os.path.isfile(name.partition("::")[0]):  # noqa: PTH113
         return _remote(name, options)
     inside = _inside_archive(name)
     if inside is not None:
@@ -216,6 +216,33 @@ def _inside_archive(name: str) -> list[Source] | None:
                 raise SourceNotFoundError(f"{name}: {path} is a file, and no archive")
             return found
     return None
+
+
+def neighbour(source: Source, name: str) -> Source | None:
+    """
+    Return the file of a name that stands beside a member of an archive or a remote file.
+
+    Parameters
+    ----------
+    source : Source
+    name : str
+
+    Returns
+    -------
+    Source or None
+        None where there is none, or where that cannot be known.
+    """
+    if isinstance(source, ZipMember | TarMember):
+        folder = source.member.rpartition("/")[0]
+        try:
+            found = selected(source.archive, f"{folder}/{name}" if folder else name)
+        except SourceNotFoundError:
+            return None
+        return found[0] if found and len(found) == 1 else None
+    if not isinstance(source, RemoteFile) or "?" in source.url or "::" in source.url:
+        return None
+    beside = RemoteFile(f"{source.url.rpartition('/')[0]}/{name}", source.options)
+    return beside if beside.exists() else None
 
 
 # URLs ------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ that is killed, a full disk or an error leaves at most a hidden file or folder t
 
 from __future__ import annotations
 
+from imagedata_xr.targets.files import named, written_at
 from imagedata_xr.targets.folders import complete_folder, place_of
 from imagedata_xr.targets.local import as_write_error, complete_file
 
-__all__ = ["as_write_error", "complete_file", "complete_folder", "place_of"]
+__all__ = ["as_write_error", "complete_file", "complete_folder", "named", "place_of", "written_at"]

@@ -20,7 +20,7 @@ from imagedata_xr.transports.core.dispatch import transport
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["complete_folder", "place_of"]
+__all__ = ["complete_folder", "pack", "passing", "place_of"]
 
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)(://|::)")
 _LOCAL: Final = re.compile(r"(file|local)://")
@@ -71,16 +71,16 @@ def complete_folder(
     except SourceError as error:
         raise OptionError(f"{place} is no URL that can be written: {error.__cause__}") from error
     is_archive = path.lower().endswith(_ZIP)
-    with _passing(place):
+    with passing(place):
         there = _there(system, path, place, ours, overwrite=overwrite, archive=is_archive)
     with tempfile.TemporaryDirectory(prefix="imagedata_xr-") as private:
         folder = Path(private, "files")
         folder.mkdir()
         yield folder
-        with _passing(place):
+        with passing(place):
             if is_archive:
                 archive = Path(private, "archive.zip")
-                _pack(folder, archive)
+                pack(folder, archive)
                 system.put_file(str(archive), path)
             else:
                 _upload(folder, system, path, there)
@@ -115,7 +115,7 @@ def place_of(target: str | os.PathLike[str]) -> Path | str:
 
 
 @contextlib.contextmanager
-def _passing(place: object) -> Iterator[None]:
+def passing(place: object) -> Iterator[None]:
     """Turn whatever a file system raises into an error of ours."""
     try:
         yield
@@ -134,12 +134,12 @@ def _zip_file(target: Path, *, ours: re.Pattern[str], overwrite: bool) -> Iterat
         folder.mkdir()
         try:
             yield folder
-            _pack(folder, part)
+            pack(folder, part)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _pack(folder: Path, archive: Path) -> None:
+def pack(folder: Path, archive: Path) -> None:
     """
     Move the files of a folder into an archive, one after the other.
 

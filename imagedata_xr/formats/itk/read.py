@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from imagedata_xr import schema
+from imagedata_xr.copies import on_disk
 from imagedata_xr.errors import FormatError, OptionError, SourceNotFoundError
 from imagedata_xr.formats.itk.guess import FORMATS, format_of, holds_itk
 from imagedata_xr.formats.itk.header import Axes, axes_of, dataset_of, header_of
@@ -52,6 +53,7 @@ def open_image(
     space : {"LPS", "RAS"}, optional
         See `ItkEntrypoint.open_dataset`.
     """
+    source = on_disk(source)
     files = files_of(source)
     if files is not None:
         return _stack(files, dims, space)
@@ -71,7 +73,7 @@ def _chunk(dataset: xr.Dataset, *, whole: bool) -> None:
 
 def _checked(source: Any) -> str:
     if not isinstance(source, str | os.PathLike):
-        raise OptionError(f"the engine 'itk' opens local files by their path, not {type(source)}")
+        raise OptionError(f"the engine 'itk' opens files by their path or URL, not {type(source)}")
     path = Path(os.fspath(source)).expanduser()
     if not path.is_file():
         raise SourceNotFoundError(f"{path}: no such file")

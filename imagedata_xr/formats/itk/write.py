@@ -14,7 +14,7 @@ from imagedata_xr.formats.itk.guess import FORMATS, format_of
 from imagedata_xr.formats.itk.objects import acquisition_of, image_of, lps_matrix
 from imagedata_xr.formats.itk.sitk import quiet, reason, require_sitk
 from imagedata_xr.schema import COLUMN, DIRECTION, RGB, ROW, SLICE, SPATIAL
-from imagedata_xr.targets import complete_file
+from imagedata_xr.targets import complete_file, named, place_of, written_at
 
 if TYPE_CHECKING:
     import os
@@ -55,7 +55,7 @@ def to_itk(
     overwrite: bool = False,
     compress: bool = False,
     force: bool = False,
-) -> Path:
+) -> Path | str:
     """
     Write an image to a file of ITK; the format is that of the suffix.
 
@@ -75,8 +75,9 @@ def to_itk(
     ----------
     da : xarray.DataArray
         With coordinates ``slice``, ``row`` and ``column``; one of them may be a scalar.
-    path : path-like
-        The folder exists. ``.mhd`` and ``.nhdr`` put the voxels into a ``.raw`` file beside it.
+    path : path-like or URL
+        The folder exists. ``zip://a.mha::b.zip`` makes an archive; an fsspec URL is written
+        when all is there. ``.mhd`` and ``.nhdr`` put the voxels into a ``.raw`` file beside it.
     overwrite : bool
         Replace existing files.
     compress : bool
@@ -86,7 +87,7 @@ def to_itk(
 
     Returns
     -------
-    pathlib.Path
+    pathlib.Path or str
 
     Raises
     ------
@@ -105,17 +106,20 @@ def to_itk(
     >>> bool((xr.open_dataarray(out, engine="itk").values == series.isel(time=0).values).all())
     True
     """
-    target = Path(path)
-    found = format_of(target)
+    found = format_of(named(path))
     if found is None or found[1].name not in TYPES_OF:
         names = [s for s, kind in FORMATS.items() if kind.name in TYPES_OF]
-        raise OptionError(f"{target}: the name of the file ends in one of {', '.join(names)}")
+        raise OptionError(
+            f"{place_of(path)}: the name of the file ends in one of {', '.join(names)}"
+        )
     suffix, kind = found
     require_sitk()
     _check_values(da, kind.name)
     image = _image(da, kind.name, force=force)
-    _write(image, target, suffix, overwrite=overwrite, compress=compress)
-    return target
+    beside = DETACHED.get(suffix, ())
+    with written_at(path, overwrite=overwrite, beside=beside) as target:
+        _write(image, target, suffix, overwrite=overwrite, compress=compress)
+    return place_of(path)
 
 
 def _check_values(da: xr.DataArray, name: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from imagedata_xr.copies import on_disk
 from imagedata_xr.errors import (
     FormatError,
     MissingDependencyError,
@@ -100,7 +101,7 @@ class HdfVariable:
 def _checked(source: Any) -> str:
     if not isinstance(source, str | Path):
         raise OptionError(
-            f"the engine 'mat' opens local files by their path, not {type(source).__name__}"
+            f"the engine 'mat' opens one file by its path or URL, not a {type(source).__name__}"
         )
     path = Path(source).expanduser()
     if not path.is_file():
@@ -122,7 +123,7 @@ def variables(source: Any) -> tuple[str, Mapping[str, Stored | HdfVariable], str
     """
     from imagedata_xr.stored import KEY
 
-    path = _checked(source)
+    path = _checked(on_disk(source))
     with Path(path).open("rb") as file:
         head = file.read(520)
     if b"MATLAB 7.3" in head[:128] or head[512:516] == b"\x89HDF":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,10 +12,11 @@ from imagedata_xr.errors import GeometryError, OptionError, WriteError
 from imagedata_xr.formats.mat.files import require_h5py, require_scipy
 from imagedata_xr.index import grid_of
 from imagedata_xr.stored import KEY, described, plain
-from imagedata_xr.targets import complete_file
+from imagedata_xr.targets import complete_file, named, place_of, written_at
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ def to_mat(  # noqa: PLR0913 - each option is one thing a user may say
     version: str | None = None,
     compress: bool = False,
     overwrite: bool = False,
-) -> Path:
+) -> Path | str:
     """
     Write an image to a MAT file.
 
@@ -59,8 +59,9 @@ def to_mat(  # noqa: PLR0913 - each option is one thing a user may say
     Parameters
     ----------
     da : xarray.DataArray
-    path : path-like
-        Ends in ``.mat``; the folder exists.
+    path : path-like or URL
+        Ends in ``.mat``; the folder exists. ``zip://a.mat::b.zip`` makes an archive; an fsspec
+        URL is written when all is there.
     variable : str
         Name of the image in the file.
     version : {"5", "7.3"}, optional
@@ -73,7 +74,7 @@ def to_mat(  # noqa: PLR0913 - each option is one thing a user may say
 
     Returns
     -------
-    pathlib.Path
+    pathlib.Path or str
 
     Raises
     ------
@@ -90,19 +91,19 @@ def to_mat(  # noqa: PLR0913 - each option is one thing a user may say
     >>> xr.open_dataarray(out, engine="mat").sizes == series.sizes
     True
     """
-    target = Path(path)
-    if target.suffix.lower() != ".mat":
-        raise OptionError(f"{target}: the name of the file ends in .mat")
+    if named(path).suffix.lower() != ".mat":
+        raise OptionError(f"{place_of(path)}: the name of the file ends in .mat")
     if not _is_name(variable) or variable in (KEY, "affine"):
         raise OptionError(f"variable={variable!r} is no name of a variable")
     _check(da, version)
     chosen = version or ("5" if da.nbytes <= LARGEST else "7.3")
     names = _names(da)
     content = _content(da, variable, names)
-    if not target.absolute().parent.is_dir():
-        raise WriteError(f"{target}: there is no folder {target.parent}")
     (require_scipy if chosen == "5" else require_h5py)()
-    with complete_file(target, overwrite=overwrite) as part:
+    with (
+        written_at(path, overwrite=overwrite) as target,
+        complete_file(target, overwrite=overwrite) as part,
+    ):
         if chosen == "5":
             content[variable] = da.transpose(*names).values
             with part.open("wb") as file:
@@ -113,7 +114,7 @@ def to_mat(  # noqa: PLR0913 - each option is one thing a user may say
             except RuntimeError as error:
                 # HDF5 cannot close a file for which there is no room.
                 raise WriteError(f"{target} could not be written: {error}") from error
-    return target
+    return place_of(path)
 
 
 def _is_name(name: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ import numpy as np
 from imagedata_xr.formats.nifti.sidecar import PLAIN, SECONDS_FROM_MS
 from imagedata_xr.geometry import lps_ras
 from imagedata_xr.schema import FA, TE, TI
+from imagedata_xr.sources import LocalFile, neighbour
 from imagedata_xr.stored import KEY, left_out
 
 if TYPE_CHECKING:
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Beside", "attributes", "in_patient", "read_beside"]
+    from imagedata_xr.frames import Source
 
+__all__ = ["Beside", "attributes", "beside_source", "in_patient", "read_beside"]
+
+BESIDE: Final = (".json", ".bval", ".bvec")
 SUFFIXES: Final = (".gz", ".nii", ".hdr", ".img")
 KEYWORD_OF: Final = {key: keyword for keyword, key in PLAIN.items()}
 LONGEST_TEXT: Final = 16 << 20
@@ -78,13 +83,8 @@ def read_beside(path: str, volumes: int) -> Beside:
         For each file left out.
     """
     image = Path(path)
-    name = image.name
-    for suffix in SUFFIXES:
-        if name.lower().endswith(suffix):
-            name = name[: -len(suffix)]
-    texts = {
-        suffix: _text(image.with_name(name + suffix)) for suffix in (".json", ".bval", ".bvec")
-    }
+    name = stem_of(image.name)
+    texts = {suffix: _text(image.with_name(name + suffix)) for suffix in BESIDE}
     b, vectors = _numbers(texts[".bval"], name + ".bval"), _rows(texts[".bvec"], name + ".bvec")
     if b is not None and b.size != volumes:
         left_out(f"{name}.bval", f"it has {b.size} values for {volumes} volumes")
@@ -93,6 +93,42 @@ def read_beside(path: str, volumes: int) -> Beside:
         left_out(f"{name}.bvec", f"it has {len(vectors)} vectors for {volumes} volumes")
         vectors = None
     return Beside(_parsed(texts[".json"], name + ".json"), b, vectors)
+
+
+def beside_source(source: Source, volumes: int) -> Beside:
+    """
+    Return what stands beside an image on disk, in an archive, or behind a URL.
+
+    Parameters
+    ----------
+    source : Source
+        Of the image.
+    volumes : int
+        How many 3-D volumes the image has.
+
+    Warns
+    -----
+    DataWarning
+        For each file left out.
+    """
+    if isinstance(source, LocalFile):
+        return read_beside(source.path, volumes)
+    name = source.name.rpartition("::")[2].rpartition("/")[2]
+    stem = stem_of(name)
+    with tempfile.TemporaryDirectory(prefix="imagedata_xr-") as private:
+        for suffix in BESIDE:
+            found = neighbour(source, stem + suffix)
+            if found is not None:
+                Path(private, stem + suffix).write_bytes(found.read(0, LONGEST_TEXT + 1))
+        return read_beside(str(Path(private, stem + ".nii")), volumes)
+
+
+def stem_of(name: str) -> str:
+    """Return the name of an image without its endings."""
+    for suffix in SUFFIXES:
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
+    return name
 
 
 def _text(path: Path) -> str | None:

@@ -18,10 +18,11 @@ from imagedata_xr.dataset import Image, Labels, build, canonical_order
 from imagedata_xr.errors import DataWarning, FormatError, OptionError, SourceNotFoundError
 from imagedata_xr.formats.nifti.axes import OWN, axis_labels, axis_names, own_names
 from imagedata_xr.formats.nifti.beside import (
+    BESIDE,
     Beside,
     attributes,
+    beside_source,
     in_patient,
-    read_beside,
 )
 from imagedata_xr.formats.nifti.gunzip import Gunzipped, opened
 from imagedata_xr.formats.nifti.header import LONGEST, parse_header
@@ -82,9 +83,7 @@ def open_image(filename_or_obj: Any, options: Options) -> xr.Dataset:
         data = opened(voxels)
     check_length(data, header)
     volumes = math.prod(header.shape[3:])
-    # Files beside remote ones would each cost a request.
-    local = options.sidecar and isinstance(source, LocalFile)
-    beside = read_beside(source.name, volumes) if local else Beside()
+    beside = beside_source(source, volumes) if options.sidecar else Beside()
 
     def voxels_of(header: NiftiHeader, order: tuple[int, ...]) -> Any:
         return lazily(VoxelArray(data, header, order, rescale=options.rescale))
@@ -114,6 +113,9 @@ def _files(given: Any) -> tuple[Source, Source | None]:
             if pair is not None and other == ".hdr":
                 given, pair = pair, path
     sources = find_sources(given)
+    if len(sources) > 1:
+        # Of an archive of one image and what belongs to it, the image is meant.
+        sources = [one for one in sources if not one.name.lower().endswith(BESIDE)] or sources
     if len(sources) != 1:
         raise OptionError(
             f"{given}: a NIfTI image is one file, and here are {len(sources)}: open each of them"

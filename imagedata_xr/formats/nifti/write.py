@@ -15,7 +15,7 @@ from imagedata_xr.formats.nifti.sidecar import sidecar_text
 from imagedata_xr.formats.nifti.timing import timing_of
 from imagedata_xr.formats.nifti.voxels import Voxels, target_dtype, write_voxels
 from imagedata_xr.schema import TIME, VOLUME, B
-from imagedata_xr.targets import as_write_error, complete_file
+from imagedata_xr.targets import as_write_error, complete_file, named, place_of, written_at
 
 if TYPE_CHECKING:
     import os
@@ -41,7 +41,7 @@ def to_nifti(  # noqa: PLR0913 - each option is one thing a user may say
     overwrite: bool = False,
     dtype: DTypeLike | None = None,
     force: bool = False,
-) -> Path:
+) -> Path | str:
     """
     Write an image to a NIfTI file.
 
@@ -63,8 +63,9 @@ def to_nifti(  # noqa: PLR0913 - each option is one thing a user may say
     da : xarray.DataArray
         With coordinates ``slice``, ``row`` and ``column`` in mm along their ``direction``
         (patient LPS); one of them may be a scalar.
-    path : path-like
-        Ends in ``.nii`` or ``.nii.gz``; the folder exists.
+    path : path-like or URL
+        Ends in ``.nii`` or ``.nii.gz``; the folder exists. ``zip://a.nii.gz::b.zip`` makes an
+        archive; an fsspec URL is written when all is there.
     sidecar : bool, optional
         Whether to write a BIDS ``.json`` file (the default). It holds no patient identity.
     overwrite : bool
@@ -81,8 +82,8 @@ def to_nifti(  # noqa: PLR0913 - each option is one thing a user may say
 
     Returns
     -------
-    pathlib.Path
-        Of the image.
+    pathlib.Path or str
+        Of the image; the URL where it is behind one.
 
     Raises
     ------
@@ -108,8 +109,23 @@ def to_nifti(  # noqa: PLR0913 - each option is one thing a user may say
     >>> bool((again - series == 0).all())
     True
     """
-    target, stem = _split(path)
+    _split(named(path))
     require_nibabel()
+    with written_at(path, overwrite=overwrite, beside=BESIDE) as target:
+        _to_file(da, target, sidecar=sidecar, overwrite=overwrite, dtype=dtype, force=force)
+    return place_of(path)
+
+
+def _to_file(  # noqa: PLR0913 - each option is one thing a user may say
+    da: xr.DataArray,
+    path: Path,
+    *,
+    sidecar: bool | None,
+    overwrite: bool,
+    dtype: DTypeLike | None,
+    force: bool,
+) -> None:
+    target, stem = _split(path)
     layout = layout_of(da, force=force)
     voxels = Voxels(da, layout, target_dtype(da, dtype, layout))
     timing = timing_of(da, layout)
@@ -122,7 +138,6 @@ def to_nifti(  # noqa: PLR0913 - each option is one thing a user may say
     beside = {suffix: target.with_name(stem + suffix) for suffix in BESIDE}
     _check_free(target, beside, overwrite=overwrite)
     _write_all(target, beside, texts, (voxels, header), overwrite=overwrite)
-    return target
 
 
 def _say_what_is_lost(layout: Layout, timing: Timing, texts: dict[str, str]) -> None:
