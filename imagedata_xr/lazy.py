@@ -10,10 +10,10 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from imagedata_xr.progress import track
-from imagedata_xr.sources.ahead import ahead
+from imagedata_xr.sources.ahead import ahead, by_threads, cores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy.typing as npt
     import xarray as xr
@@ -31,7 +31,8 @@ class FrameReader(Protocol):
     Reads the pixels of one frame; picklable, holds no open file.
 
     One that can read some rows alone has ``read_rows(ref, first, out)``, which puts as many as
-    ``out`` has there, from row ``first`` on.
+    ``out`` has there, from row ``first`` on. One whose decoder lets other threads work says so with
+    ``at_once(ref)``.
     """
 
     @property
@@ -130,9 +131,18 @@ class FrameArray(BackendArray):
     def _each(self, read: Callable[[int, PixelRef | None], None], refs: npt.NDArray[Any]) -> None:
         """Call a function with the number of each frame and where it is."""
         flat = refs.ravel().tolist()
-        done = (ahead if _in_parallel(flat) else map)(lambda one: read(*one), enumerate(flat))
+        done: Iterator[None]
+        if len(flat) > 1 and self._decodes_at_once(flat):
+            done = by_threads(lambda one: read(*one), enumerate(flat), cores())
+        else:
+            done = (ahead if _in_parallel(flat) else map)(lambda one: read(*one), enumerate(flat))
         for _ in zip(track(flat, "reading", show=self.progress), done, strict=True):
             pass
+
+    def _decodes_at_once(self, refs: Sequence[PixelRef | None]) -> bool:
+        """Tell whether all frames need a decoder that lets other threads work."""
+        at_once = getattr(self.reader, "at_once", None)
+        return at_once is not None and all(ref is None or at_once(ref) for ref in refs)
 
 
 def _in_parallel(refs: Sequence[PixelRef | None]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
 
-__all__ = ["ahead"]
+__all__ = ["ahead", "by_threads", "cores"]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -47,14 +48,37 @@ def ahead(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
             break
     else:
         return
-    yield from _by_threads(function, rest)
+    yield from by_threads(function, rest)
 
 
-def _by_threads(function: Callable[[_T], _R], items: Iterator[_T]) -> Iterator[_R]:
+def cores() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def by_threads(
+    function: Callable[[_T], _R], items: Iterable[_T], workers: int = _WORKERS
+) -> Iterator[_R]:
+    """
+    Yield what a function gives for each item, in their order, made by threads.
+
+    Parameters
+    ----------
+    function : callable
+        May be called by several threads at once.
+    items : iterable
+    workers : int
+        Number of threads; with one, there are none.
+    """
+    if workers == 1:
+        yield from map(function, items)
+        return
     from concurrent.futures import ThreadPoolExecutor
 
     waiting: deque[Future[_R]] = deque()
-    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="imagedata_xr")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="imagedata_xr")
     try:
         for item in items:
             waiting.append(pool.submit(function, item))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import struct
+from array import array
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO
 
 from imagedata_xr.errors import FormatError
 
 if TYPE_CHECKING:
-    from imagedata_xr.frames import Source
+    from imagedata_xr.frames import PixelFormat, Source
 
-__all__ = ["check_codec", "check_fragments", "require_native"]
+__all__ = ["check_codec", "check_fragments", "frame_bytes", "require_native"]
 
 _ITEM = b"\xfe\xff\x00\xe0"
 _END = b"\xfe\xff\xdd\xe0"
@@ -49,17 +51,10 @@ def check_fragments(source: Source, offset: int, frames: int = 1) -> None:
         return
     if ends and _listed(source, offset, size) == frames:
         return
-    count = -1
-    while offset < size:
-        head = source.read(offset, 8)
-        if head[:4] == _END:
-            break
-        if len(head) < 8 or head[:4] != _ITEM:
-            raise _cut(source)
-        count += 1
-        offset += 8 + int(struct.unpack_from("<I", head, 4)[0])
+    places, end = _walked(source, offset, size)
+    count = len(places) - 1
     # Without the delimiter, all is there if the last fragment ends where the file does.
-    if offset > size:
+    if end > size:
         raise _cut(source)
     if count < frames:
         raise FormatError(
@@ -121,6 +116,88 @@ def check_codec(file: BinaryIO, offset: int, syntax: str) -> None:
     start = file.read(10)[8:]
     if start not in _STARTS:
         raise ValueError(f"the first fragment begins with {start.hex()}, which is no JPEG")
+
+
+def frame_bytes(source: Source, offset: int, form: PixelFormat, number: int) -> bytes | None:
+    """
+    Return the bytes of one encapsulated frame, its fragments joined; nothing else is read.
+
+    Parameters
+    ----------
+    source : Source
+    offset : int
+        Where the value of Pixel Data begins.
+    form : PixelFormat
+    number : int
+        Of the frame, from 0.
+
+    Returns
+    -------
+    bytes or None
+        None where neither the Basic Offset Table nor one fragment a frame tells where frames begin.
+    """
+    if form.syntax in _NATIVE:
+        return None
+    if form.frames == 1:
+        return _joined(source.read(offset), first=1)
+    stamp = getattr(source, "stamp", None)
+    places = _frame_places(source, stamp, offset, form.frames)  # type: ignore[arg-type] # all hash
+    if places is None or not 0 <= number < form.frames:
+        return None
+    start, end = places[number : number + 2]
+    return _joined(source.read(start, end - start), first=0)
+
+
+@lru_cache(maxsize=8)
+def _frame_places(source: Source, _: object, offset: int, frames: int) -> array[int] | None:
+    """Return where the frames of a file with this stamp begin, and where the last one has ended."""
+    size = source.size
+    head = source.read(offset, 8)
+    if len(head) < 8 or head[:4] != _ITEM:
+        return None
+    (length,) = struct.unpack_from("<I", head, 4)
+    if length == 0:
+        try:
+            places, end = _walked(source, offset, size)
+        except FormatError:
+            return None
+        return array("q", [*places[1:], end]) if len(places) == frames + 1 else None
+    if length != 4 * frames or _listed(source, offset, size) != frames:
+        return None
+    base = offset + 8 + length
+    table = struct.unpack(f"<{frames}I", source.read(offset + 8, length))
+    return None if table[0] else array("q", [*(base + place for place in table), size])
+
+
+def _joined(data: bytes, *, first: int) -> bytes | None:
+    """Return the contents of fragments from the `first` on; None where they are not whole."""
+    parts: list[bytes] = []
+    at = 0
+    while data[at : at + 4] == _ITEM and at + 8 <= len(data):
+        end = at + 8 + int(struct.unpack_from("<I", data, at + 4)[0])
+        if end > len(data):
+            return None
+        parts.append(data[at + 8 : end])
+        at = end
+    if at < len(data) and data[at : at + 4] != _END:
+        return None
+    return b"".join(parts[first:]) or None
+
+
+def _walked(source: Source, offset: int, size: int) -> tuple[list[int], int]:
+    """Return where the items of encapsulated Pixel Data are, and where they have ended."""
+    places: list[int] = []
+    with source.open() as file:
+        while offset < size:
+            file.seek(offset)
+            head = file.read(8)
+            if head[:4] == _END:
+                break
+            if len(head) < 8 or head[:4] != _ITEM:
+                raise _cut(source)
+            places.append(offset)
+            offset += 8 + int(struct.unpack_from("<I", head, 4)[0])
+    return places, offset
 
 
 def _listed(source: Source, offset: int, size: int) -> int:

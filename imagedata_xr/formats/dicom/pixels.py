@@ -2,7 +2,7 @@
 Pixels of one frame: from the file's bytes to values in real-world units.
 
 Native pixels are read at their offset, without a DICOM library; everything else (compressed,
-deflated, colour spaces) is decoded by pydicom and its plug-ins.
+deflated, colour spaces) is left to `decoding`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imagedata_xr.errors import MissingDependencyError, PixelError
-from imagedata_xr.formats.dicom.fragments import check_codec
+from imagedata_xr.errors import PixelError
+from imagedata_xr.formats.dicom.decoding import decoded, is_parallel
 from imagedata_xr.sources import LocalFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import BinaryIO
 
     import numpy.typing as npt
 
@@ -154,6 +153,10 @@ class PixelReader:
             source = out
         if source is not out:
             out[...] = source
+
+    def at_once(self, ref: PixelRef) -> bool:
+        """Tell whether several frames are decoded at once by several threads."""
+        return not ref.length and ref.tile is None and is_parallel(ref)
 
     def read_rows(self, ref: PixelRef, first: int, out: npt.NDArray[Any]) -> None:
         """
@@ -338,95 +341,17 @@ def _clean(
 
 
 def _decoded(ref: PixelRef) -> npt.NDArray[Any]:
-    from pydicom.pixels.processing import apply_color_lut
-
     form = ref.format
-    with ref.source.open() as file:
-        try:
-            values = _from_dataset(file, ref) if ref.offset is None else _from_place(file, ref)
-            if form.palette_bits:
-                values = apply_color_lut(values, _header(file))
-        except (MissingDependencyError, PixelError):
-            raise
-        except Exception as error:
-            raise _explain(error, ref) from error
-        except BaseException as error:
-            # A decoder written in Rust panics: what it raises then is no Exception.
-            if type(error).__name__ != "PanicException":
-                raise
-            raise _explain(error, ref) from error
+    values = decoded(ref)
     if form.samples > 1 or form.palette_bits or form.real or not _has_other_bits(values, form):
         return values
     return _clean(values, form)
-
-
-def _from_place(file: BinaryIO, ref: PixelRef) -> npt.NDArray[Any]:
-    """Decode one frame from where the Pixel Data begin; other frames are passed over."""
-    form = ref.format
-    check_codec(file, ref.offset or 0, form.syntax)
-    file.seek(ref.offset or 0)
-    options = {
-        "rows": form.rows,
-        "columns": form.columns,
-        "samples_per_pixel": form.samples,
-        "bits_allocated": form.bits_allocated,
-        "bits_stored": form.bits_stored,
-        "photometric_interpretation": form.photometric,
-        "pixel_representation": int(form.signed),
-        "number_of_frames": form.frames,
-        "pixel_keyword": "PixelData",
-    }
-    if form.samples > 1:
-        options["planar_configuration"] = form.planar
-    values, _ = _decoder(form.syntax, ref).as_array(file, index=ref.number, **options)
-    return np.asarray(values)
-
-
-def _from_dataset(file: BinaryIO, ref: PixelRef) -> npt.NDArray[Any]:
-    import pydicom
-
-    dataset = pydicom.dcmread(file, force=True)
-    syntax = dataset.file_meta.get("TransferSyntaxUID") or ref.format.syntax
-    values, _ = _decoder(syntax, ref).as_array(dataset, index=ref.number)
-    return np.asarray(values)
-
-
-def _header(file: BinaryIO) -> Any:
-    import pydicom
-
-    file.seek(0)
-    return pydicom.dcmread(file, stop_before_pixels=True, force=True)
-
-
-def _decoder(syntax: str, ref: PixelRef) -> Any:
-    from pydicom.pixels.decoders.base import get_decoder
-
-    decoder = get_decoder(syntax)
-    if not decoder.is_available:
-        raise _missing(decoder, ref)
-    return decoder
 
 
 def _has_other_bits(values: npt.NDArray[Any], form: PixelFormat) -> bool:
     """Tell whether bits above those stored are set: decoders differ in what they do about it."""
     low, high = _stored_range(form)
     return values.dtype.kind in "iu" and bool(values.min() < low or values.max() > high)
-
-
-def _missing(decoder: Any, ref: PixelRef) -> MissingDependencyError:
-    wanted = "; ".join(decoder.missing_dependencies)
-    return MissingDependencyError(
-        f"{ref.source.name}: pixels compressed as {decoder.UID.name} need a decoder that is not "
-        f'installed ({wanted}): pip install "imagedata_xr[codecs]"'
-    )
-
-
-def _explain(error: BaseException, ref: PixelRef) -> PixelError:
-    first = str(error).strip().splitlines() or [type(error).__name__]
-    return PixelError(
-        f"{ref.source.name}: the pixels of frame {ref.number} (transfer syntax "
-        f"{ref.format.syntax}) cannot be decoded: {' '.join(line.strip() for line in first[:3])}"
-    )
 
 
 if sys.byteorder != "little":
