@@ -21,6 +21,7 @@ from pathlib import Path
 NAMES = (
     *("headers", "dicom", "multiframe", "csa", "nifti", "sidecar", "gradients", "itk", "mat"),
     *("archive", "expression", "url", "region"),
+    *("sequences", "back", "tree", "structures", "segments", "anonymous"),
 )
 # A case that no signal can interrupt ends the process.
 DEAD = 60

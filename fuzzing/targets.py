@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from fuzzing import seeds
+from fuzzing import results, seeds
 from fuzzing.reference import differences, quiet_read
 from imagedata_xr.errors import FormatError, ImagedataError
 from imagedata_xr.formats.dicom.headers import read_header
@@ -211,4 +211,10 @@ TARGETS = {
     "expression": Target(expression, lambda: seeds.EXPRESSIONS, 15),
     "url": Target(url, lambda: seeds.URLS, 25),
     "region": Target(region, seeds.regions, 10),
+    "sequences": Target(results.sequences, lambda: [*seeds.multiframe(), *seeds.dicom()], 10),
+    "back": Target(results.back, lambda: [*seeds.dicom(), *seeds.multiframe()]),
+    "tree": Target(results.tree, seeds.dicom),
+    "structures": Target(results.structures, results.structure_sets),
+    "segments": Target(results.segments, results.masks, 3),
+    "anonymous": Target(results.anonymous, seeds.dicom, 3),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,9 @@ class HeaderStore:
 
         source, _ = self.place(frame)
         try:
-            with source.open() as file:
+            with source.open() as file, warnings.catch_warnings():
+                # What is doubtful was said when the array was opened.
+                warnings.simplefilter("ignore")
                 return pydicom.dcmread(file, stop_before_pixels=True, force=True)
         except Exception as error:  # pydicom raises whatever comes of damaged bytes
             raise HeaderError(

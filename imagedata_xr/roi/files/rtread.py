@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from imagedata_xr.errors import DataWarning, FormatError, ImagedataError
+from imagedata_xr.errors import DataWarning, FormatError
 from imagedata_xr.roi.model import Code, Contour, Roi
 
 if TYPE_CHECKING:
@@ -84,13 +84,20 @@ def _only(folder: Path) -> Path:
 
 def _opened(path: Path, only: list[str] | None = None) -> Any:
     import pydicom
-    from pydicom.errors import InvalidDicomError
 
+    from imagedata_xr.formats.dicom.headers import read_header
+    from imagedata_xr.sources import LocalFile
+
+    # Where a file ends too early, pydicom returns what is left of its sequences, without a word.
+    read_header(LocalFile(str(path)))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return pydicom.dcmread(path, specific_tags=only)
-    except (InvalidDicomError, OSError, ValueError, KeyError, NotImplementedError) as error:
+            dataset = pydicom.dcmread(path, specific_tags=only)
+            # Decoded here, where an error is caught.
+            dataset.get("SOPClassUID")
+            return dataset
+    except Exception as error:  # pydicom raises whatever comes of damaged bytes
         raise FormatError(f"{path}: no DICOM file that can be read: {error}") from error
 
 
@@ -99,7 +106,7 @@ def _structures(dataset: Any, path: Path) -> tuple[list[Roi], list[str | None]]:
         warnings.simplefilter("always")
         try:
             rois, frames, left_out = _all_structures(dataset)
-        except (ImagedataError, AttributeError, TypeError, ValueError, KeyError) as error:
+        except Exception as error:  # pydicom raises whatever comes of damaged values
             raise FormatError(f"{path}: the structure set is damaged: {error}") from error
     del doubts
     if left_out:

@@ -12,7 +12,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from imagedata_xr.errors import DataWarning
+from imagedata_xr.errors import DataWarning, FormatError, ImagedataError
 from imagedata_xr.formats.dicom.deidentify.moments import VRS, move
 from imagedata_xr.formats.dicom.deidentify.table import (
     DUMMY,
@@ -91,7 +91,30 @@ class Deidentifier:
         -----
         DataWarning
             The header says that names are burned into the pixels, which stay as they are.
+
+        Raises
+        ------
+        FormatError
+            The data set is damaged: what cannot be read cannot be cleaned.
         """
+        try:
+            self._apply(dataset, patient_id)
+        except ImagedataError:
+            raise
+        except Exception as error:  # pydicom raises whatever comes of damaged values
+            raise FormatError(
+                f"a header has values that cannot be read ({type(error).__name__}), and so not be "
+                "de-identified"
+            ) from error
+        if str(dataset.get("BurnedInAnnotation") or "").upper() == "YES":
+            warnings.warn(
+                "Burned In Annotation is YES: the pixels themselves hold text that may identify the "
+                "patient, and are not changed",
+                DataWarning,
+                stacklevel=3,
+            )
+
+    def _apply(self, dataset: Any, patient_id: str | None) -> None:
         who = str(dataset.get("PatientID") or patient_id or dataset.get("PatientName") or "")
         self._walk(dataset, who, self._kept)
         pseudonym = self.profile.patient(who)
@@ -101,13 +124,6 @@ class Deidentifier:
                 setattr(dataset, keyword, pseudonym)
         self._mark(dataset)
         self._clean_file(dataset)
-        if str(dataset.get("BurnedInAnnotation") or "").upper() == "YES":
-            warnings.warn(
-                "Burned In Annotation is YES: the pixels themselves hold text that may identify the "
-                "patient, and are not changed",
-                DataWarning,
-                stacklevel=3,
-            )
 
     @staticmethod
     def _clean_file(dataset: Any) -> None:

@@ -99,13 +99,22 @@ def deidentify_files(  # noqa: PLR0913 - each option is one thing a user may say
             dataset = _read(one)
             if dataset is None:
                 continue
-            kind = dataset.file_meta.get("MediaStorageSOPClassUID") or dataset.get("SOPClassUID")
-            if kind is None or str(kind) == _DIRECTORY or str(kind).startswith(_DOCUMENTS):
-                name = "unknown objects" if kind is None else kind.name
-                left_out[name] = left_out.get(name, 0) + 1
-                continue
-            number += 1
-            _write(dataset, deidentifier, folder / f"{number:06d}.dcm")
+            try:
+                kind = dataset.file_meta.get("MediaStorageSOPClassUID") or dataset.get(
+                    "SOPClassUID"
+                )
+                if kind is None or str(kind) == _DIRECTORY or str(kind).startswith(_DOCUMENTS):
+                    name = "unknown objects" if kind is None else kind.name
+                    left_out[name] = left_out.get(name, 0) + 1
+                    continue
+                number += 1
+                _write(dataset, deidentifier, folder / f"{number:06d}.dcm")
+            except FormatError as error:
+                raise FormatError(f"{one.name}: {error}") from error
+            except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
+                raise FormatError(
+                    f"{one.name}: has values that cannot be read or written ({type(error).__name__})"
+                ) from error
         if not number:
             raise NoImagesError("there is no DICOM file that could be written")
     if left_out:
@@ -116,7 +125,6 @@ def deidentify_files(  # noqa: PLR0913 - each option is one thing a user may say
 
 def _read(source: Source) -> Any:
     from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
 
     from imagedata_xr.formats.dicom.headers import read_header
 
@@ -125,11 +133,9 @@ def _read(source: Source) -> Any:
             return None
         with source.open() as file:
             return dcmread(file, force=True)
-    except (ImagedataError, InvalidDicomError) as error:
-        if isinstance(error, ImagedataError):
-            raise
-        raise FormatError(f"{source.name}: cannot be read by pydicom") from error
-    except (OSError, ValueError, AttributeError, NotImplementedError) as error:
+    except ImagedataError:
+        raise
+    except Exception as error:  # pydicom raises whatever comes of damaged bytes
         raise FormatError(f"{source.name}: cannot be read by pydicom") from error
 
 

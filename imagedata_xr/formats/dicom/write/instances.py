@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -9,13 +10,14 @@ from pydicom import DataElement, Dataset, uid
 from pydicom.dataset import FileMetaDataset
 
 from imagedata_xr import schema
-from imagedata_xr.errors import GeometryError
-from imagedata_xr.formats.dicom.write.classes import SECONDARY_CAPTURE, ULTRASOUND
+from imagedata_xr.errors import FormatError, GeometryError, ImagedataError
+from imagedata_xr.formats.dicom.write.classes import SECONDARY_CAPTURE, ULTRASOUND, class_of
 from imagedata_xr.formats.dicom.write.compress import NATIVE, compress
 from imagedata_xr.formats.dicom.write.numbers import decimal
 from imagedata_xr.formats.dicom.write.patch import PatchedHeader, drop_range, write_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.write.layout import Layout
     from imagedata_xr.geometry import Grid
 
-__all__ = ["put_geometry", "put_grid_format", "put_pixels", "save"]
+__all__ = ["damaged_headers", "put_geometry", "put_grid_format", "put_pixels", "save"]
 
 IMPLEMENTATION: Final = "IMAGEDATA_XR"
 # Overlays, curves: they are drawn on the rows and columns of the source.
@@ -165,6 +167,34 @@ def drop_drawn(dataset: Any) -> None:
         drop_range(dataset, first, first + 0x01000000)
 
 
+@contextmanager
+def damaged_headers() -> Iterator[None]:
+    """
+    Turn what pydicom raises for a value that it cannot read or write into an error of ours.
+
+    Raises
+    ------
+    FormatError
+        A header of the source is damaged. Its text does not tell the value, which may be a name.
+    """
+    try:
+        yield
+    except (ImagedataError, OSError):
+        raise
+    except Exception as error:
+        last = error.__traceback__
+        while last is not None and last.tb_next is not None:
+            last = last.tb_next
+        where = "" if last is None else str(last.tb_frame.f_globals.get("__name__"))
+        # Whatever else is raised comes from the values, which others may compute.
+        if where.partition(".")[0] != "pydicom":
+            raise
+        raise FormatError(
+            f"a header of the source has values that cannot be read or written "
+            f"({type(error).__name__}): images with such a header cannot be written"
+        ) from error
+
+
 def save(dataset: Any, path: Path, *, syntax: str | None = None) -> None:
     """
     Write an instance to a file (PS3.10 7.1).
@@ -179,10 +209,21 @@ def save(dataset: Any, path: Path, *, syntax: str | None = None) -> None:
     path : pathlib.Path
     syntax : str, optional
         UID of the transfer syntax.
+
+    Raises
+    ------
+    WriteError
+        The header holds what cannot be written.
     """
+    # Elements of commands and of the file: damaged files have them in the data set.
+    drop_range(dataset, 0, 0x0008_0000)
     if isinstance(dataset, PatchedHeader):
         write_file(path, dataset.parts())
         return
+    if not dataset.get("SOPClassUID"):
+        dataset.SOPClassUID = class_of(
+            {"Modality": dataset.get("Modality")}, colour=dataset.get("SamplesPerPixel", 1) != 1
+        )
     if getattr(dataset, "original_encoding", (None, None))[1] is False:
         dataset = _little_endian(dataset)
     former = getattr(dataset, "file_meta", None)

@@ -20,7 +20,12 @@ from imagedata_xr.formats.dicom.write.functional import (
     new_instance,
     put_extra,
 )
-from imagedata_xr.formats.dicom.write.instances import put_grid_format, put_pixels, save
+from imagedata_xr.formats.dicom.write.instances import (
+    damaged_headers,
+    put_grid_format,
+    put_pixels,
+    save,
+)
 from imagedata_xr.formats.dicom.write.keywords import elements
 from imagedata_xr.formats.dicom.write.layout import layout_of
 from imagedata_xr.formats.dicom.write.origin import origin_of
@@ -151,7 +156,11 @@ def to_dicom_seg(  # noqa: PLR0913 - each option is one thing a user may say
     if placing is not None:
         da = take_geometry(da, placing)
     layout = layout_of(_masks_only(da))
-    with one_file(target, overwrite=overwrite) as path, config.disable_value_validation():
+    with (
+        one_file(target, overwrite=overwrite) as path,
+        config.disable_value_validation(),
+        damaged_headers(),
+    ):
         origin = origin_of(layout, template, asked={element.keyword for element in extra})
         if placing is not None and geometry is not True and "FrameOfReferenceUID" in placing.attrs:
             origin.header.FrameOfReferenceUID = placing.attrs["FrameOfReferenceUID"]

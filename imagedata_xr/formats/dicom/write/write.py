@@ -12,6 +12,7 @@ from imagedata_xr.formats.dicom.segmentation import SEGMENT
 from imagedata_xr.formats.dicom.write.classes import named_class
 from imagedata_xr.formats.dicom.write.compress import NATIVE, syntax_of
 from imagedata_xr.formats.dicom.write.enhanced import join
+from imagedata_xr.formats.dicom.write.instances import damaged_headers
 from imagedata_xr.formats.dicom.write.keywords import elements
 from imagedata_xr.formats.dicom.write.layout import layout_of
 from imagedata_xr.formats.dicom.write.lineage import named_sources
@@ -205,6 +206,7 @@ def to_dicom(  # noqa: PLR0913 - each option is one thing a user may say
     with (
         complete_folder(target, ours=OURS, overwrite=overwrite) as folder,
         config.disable_value_validation(),
+        damaged_headers(),
     ):
         layout = layout_of(da)
         if floats is not None:
