@@ -43,6 +43,11 @@ def clean(text: object, *, empty: str = "_") -> str:
         A header value. Several values are joined by ``_``.
     empty : str
         The name where nothing is left.
+
+    Examples
+    --------
+    >>> naming.clean("a/b:c")
+    'a_b_c'
     """
     if isinstance(text, list | tuple):
         text = "_".join(map(str, text))
@@ -69,6 +74,11 @@ def fields(template: str) -> tuple[str, ...]:
     ------
     OptionError
         It is no template, is absolute, or leads upwards.
+
+    Examples
+    --------
+    >>> naming.fields("{PatientID}/{SeriesNumber:03d}")
+    ('PatientID', 'SeriesNumber')
     """
     return tuple(dict.fromkeys(name for level in _levels(template) for _, name, _ in level if name))
 
@@ -98,7 +108,15 @@ def _levels(template: str) -> list[list[_Part]]:
 
 
 class Unique:
-    """Names that are given once, also on file systems that do not tell ``a`` from ``A``."""
+    """
+    Names that are given once, also on file systems that do not tell ``a`` from ``A``.
+
+    Examples
+    --------
+    >>> names = naming.Unique()
+    >>> names.of("a"), names.of("A")
+    ('a', 'A_2')
+    """
 
     def __init__(self) -> None:
         self._used: set[str] = set()
@@ -188,6 +206,11 @@ def plain_name(name: str) -> str:
     Return a person's name as those who write it differently agree on it.
 
     That is the alphabetic group (PS3.5 section 6.2), without case, ``^`` and further blanks.
+
+    Examples
+    --------
+    >>> naming.plain_name("Doe^Jane")
+    'doe jane'
     """
     parts = name.partition("=")[0].casefold().replace("^", " ").split()
     return " ".join(parts) or name.casefold()

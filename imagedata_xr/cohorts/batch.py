@@ -136,6 +136,12 @@ def map_series(  # noqa: PLR0913 - each option is one thing a user may say
         No scheduler answers at the address.
     MissingDependencyError
         Without dask and distributed.
+
+    Examples
+    --------
+    >>> def contrast(image):
+    ...     return {"contrast": image.std() / image.mean()}
+    >>> table = imagedata_xr.map_series(contrast, "cohort", output="results")  # doctest: +SKIP
     """
     _check(format, output, retries)
     options = {

@@ -50,6 +50,11 @@ def colormap_table(cmap: Any) -> Table:
         There is no such map.
     MissingDependencyError
         The map comes from matplotlib or cmcrameri, which are not there.
+
+    Examples
+    --------
+    >>> display.colormap_table("gray").shape
+    (256, 3)
     """
     if isinstance(cmap, str):
         return _named(cmap).copy()

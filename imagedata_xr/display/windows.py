@@ -60,6 +60,11 @@ class Window:
         Values at and below `low` are black, at and above `high` white.
     norm : {"linear", "log", "sigmoid"}
         ``sigmoid`` is that of PS3.3 C.11.2.1.3.1, with its centre and width between the limits.
+
+    Examples
+    --------
+    >>> display.Window(300, 500).low
+    300
     """
 
     low: float
@@ -107,6 +112,11 @@ def window_of(image: xr.DataArray, window: Any = None, *, norm: str | None = Non
     ------
     OptionError
         The window means nothing, or not for this image.
+
+    Examples
+    --------
+    >>> display.window_of(series, (400, 200))
+    Window(low=300.0, high=500.0, norm='linear')
     """
     if isinstance(window, Window):
         return window if norm is None else Window(window.low, window.high, norm)

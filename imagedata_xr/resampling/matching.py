@@ -117,6 +117,12 @@ def align(
         An image has no place in the patient.
     OptionError
         The tolerance is not positive, or names an unknown dimension.
+
+    Examples
+    --------
+    >>> other = series.assign_coords(row=series.row + 0.05)
+    >>> bool((resampling.align(other, series).row == series.row).all())
+    True
     """
     named = dict(tolerance) if isinstance(tolerance, Mapping) else {}
     space = 0.1 if isinstance(tolerance, Mapping) else tolerance

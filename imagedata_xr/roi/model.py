@@ -22,7 +22,14 @@ _COLOR = re.compile(r"#[0-9a-f]{6}")
 
 
 class Code(NamedTuple):
-    """A coded meaning (PS3.3 8.8), e.g. ``Code("10200004", "SCT", "Liver")``."""
+    """
+    A coded meaning (PS3.3 8.8), e.g. ``Code("10200004", "SCT", "Liver")``.
+
+    Examples
+    --------
+    >>> roi.Code("10200004", "SCT", "Liver").meaning
+    'Liver'
+    """
 
     value: str
     scheme: str
@@ -44,6 +51,11 @@ class Contour:
     ------
     GeometryError
         Where there are too few points, or one is not finite.
+
+    Examples
+    --------
+    >>> roi.contour(series, slice=1.5, row=[-3, 3, 3], column=[-2, -2, 2])
+    Contour(3 points, 12 mm2)
     """
 
     points: NDArray[np.float64]
@@ -116,6 +128,13 @@ class Roi:
     ------
     OptionError
         Where a value means nothing.
+
+    Examples
+    --------
+    >>> outline = roi.rectangle(series, slice=1.5, row=(-3, 3), column=(-2, 2))
+    >>> liver = roi.Roi(name="liver", contours=(outline,), color="#00ff00")
+    >>> int(roi.mask(liver, series).sum())
+    9
     """
 
     name: str

@@ -64,6 +64,12 @@ def outlines(
         Where the values are neither bool nor integers, or there is no such plane.
     MissingDependencyError
         Without contourpy.
+
+    Examples
+    --------
+    >>> bright = series.isel(time=0) > series.isel(time=0).mean()
+    >>> [region.name for region in roi.outlines(bright, name="bright")]
+    ['bright']
     """
     if found.dtype.kind not in "biu":
         raise OptionError(

@@ -38,6 +38,11 @@ def contour(like: xr.DataArray, **at: ArrayLike) -> Contour:
     -------
     Contour
         In patient LPS.
+
+    Examples
+    --------
+    >>> roi.contour(series, slice=1.5, row=[-3, 3, 3], column=[-2, -2, 2])
+    Contour(3 points, 12 mm2)
     """
     along = np.stack(np.broadcast_arrays(*_named(at)), axis=-1).astype(np.float64)
     return Contour(along.reshape(-1, 3) @ grid_for(like).directions.T)

@@ -16,7 +16,15 @@ __all__ = ["change_header", "drop_file", "duplicate_file", "truncate_file"]
 
 
 def drop_file(path: str | PathLike[str]) -> Path:
-    """Delete a file; return its path."""
+    """
+    Delete a file; return its path.
+
+    Examples
+    --------
+    >>> files = testing.write_series(testing.Phantom(), "dropped")
+    >>> testing.drop_file(files[0]).exists()
+    False
+    """
     path = Path(path)
     path.unlink()
     return path
@@ -32,6 +40,12 @@ def duplicate_file(path: str | PathLike[str], *, uid: str | None = None) -> Path
         The file.
     uid : str, optional
         SOP Instance UID of the copy, e.g. ``phantom.uid("copy")``; the same by default.
+
+    Examples
+    --------
+    >>> files = testing.write_series(testing.Phantom(), "doubled")
+    >>> testing.duplicate_file(files[0]).read_bytes() == files[0].read_bytes()
+    True
     """
     path = Path(path)
     copy = path.with_name(f"{path.stem}_copy{path.suffix}")
@@ -49,6 +63,13 @@ def truncate_file(path: str | PathLike[str], *, keep: float = 0.75) -> Path:
         The file.
     keep : float
         Which part of the file to keep, 0 to 1.
+
+    Examples
+    --------
+    >>> files = testing.write_series(testing.Phantom(), "cut")
+    >>> before = files[0].stat().st_size
+    >>> testing.truncate_file(files[0]).stat().st_size < before
+    True
     """
     path = Path(path)
     data = path.read_bytes()
@@ -62,6 +83,7 @@ def change_header(path: str | PathLike[str], **attributes: Any) -> Path:
 
     Examples
     --------
+    >>> import pydicom
     >>> import tempfile
     >>> from imagedata_xr.testing import Phantom, write_series
     >>> with tempfile.TemporaryDirectory() as folder:

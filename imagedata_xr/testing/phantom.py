@@ -63,6 +63,12 @@ class Shot:
         Instance Number.
     uid : str
         SOP Instance UID.
+
+    Examples
+    --------
+    >>> first = next(iter(testing.Phantom(axes={"te": [10, 20]}).shots()))
+    >>> first.values, first.slice, first.number
+    ({'te': 10}, 0, 1)
     """
 
     volume: int
@@ -92,6 +98,12 @@ class Truth:
         Map of (slice, row, column, 1) indices of ``values`` to LPS mm; None of uneven slices.
     points : numpy.ndarray or None
         Centre of every voxel, slices x rows x columns x 3, LPS mm.
+
+    Examples
+    --------
+    >>> truth = testing.Phantom(axes={"te": [10, 20]}).truth()
+    >>> truth.dims, truth.coords["te"]
+    (('te', 'slice', 'row', 'column'), array([10, 20]))
     """
 
     values: NDArray[Any]

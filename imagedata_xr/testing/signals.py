@@ -16,7 +16,16 @@ __all__ = ["Linear", "Signal"]
 
 
 class Signal(Protocol):
-    """A function of points (... x 3, LPS mm) and acquisition values to image values."""
+    """
+    A function of points (... x 3, LPS mm) and acquisition values to image values.
+
+    Examples
+    --------
+    >>> def height(points, values):
+    ...     return 100 + points[..., 2]
+    >>> float(testing.Phantom(value=height, shape=(3, 2, 2)).truth().values.max())
+    103.0
+    """
 
     def __call__(self, points: Array, values: Mapping[str, Any], /) -> Array:
         """Return one value a point."""

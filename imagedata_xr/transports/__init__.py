@@ -75,6 +75,12 @@ def find(url: str | Locator, *, level: Level | None = None, **options: Any) -> l
         The server does not answer, or refuses.
     OptionError
         The URL or an option means nothing.
+
+    Examples
+    --------
+    >>> (found,) = transports.find(url, level="series", keys={"Modality": "MR"})
+    >>> found["SeriesDescription"]
+    'Phantom series 1'
     """
     return transport(url).find(url, level=level, **options)
 
@@ -96,6 +102,12 @@ def link(url: str | Locator, record: Record, *, level: Level | None = None) -> s
     -------
     str
         Of studies and below without the Patient ID, where the protocol allows that.
+
+    Examples
+    --------
+    >>> (study,) = transports.find(url, level="study")
+    >>> transports.link(url, study) == f"{url}/studies/{study.uid}"
+    True
     """
     return transport(url).link(Locator.parse(url), record, level or record.level)
 
@@ -124,6 +136,14 @@ def fetch(url: str | Locator, folder: str | os.PathLike[str], **options: Any) ->
         The server does not answer, refuses, or does not send everything (`PartialReadError`).
     WriteError
         The folder cannot be written.
+
+    Examples
+    --------
+    >>> manifest = transports.fetch(url, "copies")
+    >>> len(manifest)
+    12
+    >>> xr.open_dataarray("copies", engine="dicom").identical(series)
+    True
     """
     return transport(url).fetch(url, folder, **options)
 
@@ -163,6 +183,11 @@ def store(
         Not every instance is stored; its `receipt` lists them.
     TransportError
         The server does not answer, or refuses.
+
+    Examples
+    --------
+    >>> transports.store(url, folder, verify=True)
+    <Receipt: 12 acknowledged, 12 verified>
     """
     if errors not in ("raise", "return"):
         raise OptionError(f"errors={errors!r}: give 'raise' or 'return'")
@@ -192,5 +217,11 @@ def verify(url: str | Locator, receipt: Receipt, **options: Any) -> Receipt:
     -------
     Receipt
         With `verified` of each outcome True or False.
+
+    Examples
+    --------
+    >>> receipt = transports.store(url, folder)
+    >>> transports.verify(url, receipt)
+    <Receipt: 12 acknowledged, 12 verified>
     """
     return transport(url).verify(url, receipt, **options)

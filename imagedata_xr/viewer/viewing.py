@@ -69,6 +69,10 @@ def get_roi(images: Any, *, port: int = 0, browser: bool = True, **options: Any)
     -------
     Viewer
         With ``rois`` and ``mask``.
+
+    Examples
+    --------
+    >>> mask = imagedata_xr.get_roi(series).mask  # doctest: +SKIP
     """
     shown = view(images, **options)
     if _in_notebook():

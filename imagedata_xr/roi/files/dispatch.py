@@ -80,6 +80,13 @@ def to_file(
         The image does not know whose it is.
     MissingDependencyError
         Without nibabel (NIfTI) or highdicom (SEG).
+
+    Examples
+    --------
+    >>> outline = roi.rectangle(series, slice=1.5, row=(-3, 3), column=(-2, 2))
+    >>> liver = roi.Roi(name="liver", contours=(outline,))
+    >>> roi.to_file(liver, "regions.dcm", like=series).name  # an RT Structure Set
+    'regions.dcm'
     """
     found = [rois] if isinstance(rois, Roi) else list(rois)
     if not found or not all(isinstance(one, Roi) for one in found):
@@ -144,6 +151,13 @@ def from_file(
     -----
     DataWarning
         A structure set has points or open lines, which are no regions.
+
+    Examples
+    --------
+    >>> outline = roi.rectangle(series, slice=1.5, row=(-3, 3), column=(-2, 2))
+    >>> path = roi.to_file(roi.Roi(name="liver", contours=(outline,)), "liver.json")
+    >>> [region.name for region in roi.from_file(path)]
+    ['liver']
     """
     place = Path(path)
     if not place.exists():

@@ -41,6 +41,17 @@ class EngineConformance:
         Relative tolerance of values; they are exact by default.
     ATOL_MM : float
         Tolerance of positions.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> class TestMyEngine(testing.EngineConformance):
+    ...     ENGINE = "dicom"
+    ...
+    ...     def make(self, folder):
+    ...         testing.write_series(self.PHANTOM, folder / "image")
+    ...         return folder / "image"
+    >>> TestMyEngine().test_affine(Path())  # pytest runs them all
     """
 
     ENGINE: ClassVar[str]

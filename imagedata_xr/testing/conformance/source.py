@@ -29,6 +29,16 @@ class SourceConformance:
     ----------
     DATA : bytes
         What the source holds.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from imagedata_xr.sources import LocalFile
+    >>> class TestMySource(testing.SourceConformance):
+    ...     def make(self, folder, name, data):
+    ...         (folder / name).write_bytes(data)
+    ...         return LocalFile(folder / name)
+    >>> TestMySource().test_ranges(Path())  # pytest runs them all
     """
 
     DATA: ClassVar[bytes] = np.random.default_rng(0).bytes(10_007)

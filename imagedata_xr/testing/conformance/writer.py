@@ -37,6 +37,19 @@ class WriterConformance:
         The images that the writer must be able to write.
     ATOL_MM : float
         Tolerance of positions.
+
+    Examples
+    --------
+    >>> class TestMyWriter(testing.WriterConformance):
+    ...     SUFFIX = ".nii.gz"
+    ...
+    ...     def write(self, image, target, *, overwrite=False):
+    ...         return imagedata_xr.to_nifti(image, target, overwrite=overwrite)
+    ...
+    ...     def read(self, target):
+    ...         ...  # with another reader than one's own
+    >>> sorted(TestMyWriter.PHANTOMS)[:3]
+    ['axial', 'bytes', 'dynamic']
     """
 
     SUFFIX: ClassVar[str] = ""

@@ -59,6 +59,12 @@ class XnatServer:
     ----------
     log : list of (str, str)
         Method and path of each request.
+
+    Examples
+    --------
+    >>> with testing.XnatServer("xnat") as server:
+    ...     server.url.startswith("xnat+http://127.0.0.1:")
+    True
     """
 
     def __init__(  # noqa: PLR0913 - what a server of a test may be

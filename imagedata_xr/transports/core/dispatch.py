@@ -32,7 +32,16 @@ _OURS: Final = {
 
 
 class Transport(Protocol):
-    """What a module offers that speaks a protocol; each may take more keyword arguments."""
+    """
+    What a module offers that speaks a protocol; each may take more keyword arguments.
+
+    Examples
+    --------
+    >>> from imagedata_xr.transports import dimse
+    >>> protocol: transports.Transport = dimse
+    >>> callable(protocol.find)
+    True
+    """
 
     def find(
         self, url: str | Locator, *, level: Level | None = None, **options: Any
@@ -53,7 +62,14 @@ class Transport(Protocol):
 
 
 def is_remote(target: object) -> bool:
-    """Tell whether a target is a URL that some transport knows."""
+    """
+    Tell whether a target is a URL that some transport knows.
+
+    Examples
+    --------
+    >>> transports.is_remote("dicom://pacs:104/ARCHIVE"), transports.is_remote("folder")
+    (True, False)
+    """
     if isinstance(target, Locator):
         return True
     scheme, slashes, _ = str(target).partition("://")

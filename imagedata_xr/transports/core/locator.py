@@ -40,6 +40,12 @@ class Locator:
         What stands after ``?``.
     public : int
         How many parts of the path may be shown.
+
+    Examples
+    --------
+    >>> place = transports.Locator.parse("dicom://pacs:104/ARCHIVE/ID-17")
+    >>> place.host, place.port, place.path
+    ('pacs', 104, ('ARCHIVE', 'ID-17'))
     """
 
     scheme: str

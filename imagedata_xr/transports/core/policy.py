@@ -27,6 +27,11 @@ class Timeouts:
         For the answer to a request.
     idle : float
         For the next bytes of an answer that has begun.
+
+    Examples
+    --------
+    >>> transports.Timeouts(response=120).response
+    120
     """
 
     connect: float = 10.0
@@ -48,6 +53,11 @@ class Retry:
         Seconds before the second attempt, the growth from one to the next, and the most.
     jitter : float
         Part of each pause that is left to chance, so that many clients do not return at once.
+
+    Examples
+    --------
+    >>> list(transports.Retry(attempts=3, first=1, jitter=0).delays())
+    [1.0, 2.0]
     """
 
     attempts: int = 5
@@ -79,6 +89,11 @@ class Limits:
         Instances of one request.
     records : int
         Answers to one query.
+
+    Examples
+    --------
+    >>> transports.Limits(total=10 << 30).total
+    10737418240
     """
 
     instance: int = 16 << 30

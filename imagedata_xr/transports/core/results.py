@@ -39,6 +39,12 @@ class Instance:
         SOP Class UID.
     study, series : str
         UIDs, where they are known.
+
+    Examples
+    --------
+    >>> manifest = transports.fetch(url, "copies")
+    >>> manifest.instances[0].sop_class
+    '1.2.840.10008.5.1.4.1.1.4'
     """
 
     uid: str
@@ -59,6 +65,12 @@ class Manifest:
     Attributes
     ----------
     instances : tuple of Instance
+
+    Examples
+    --------
+    >>> manifest = transports.fetch(url, "copies")
+    >>> len(manifest), manifest.paths[0].suffix
+    (12, '.dcm')
     """
 
     instances: tuple[Instance, ...] = ()
@@ -107,6 +119,12 @@ class Outcome:
         The file.
     sop_class, study, series : str
         UIDs, for verifying.
+
+    Examples
+    --------
+    >>> first = transports.store(url, folder).outcomes[0]
+    >>> first.state, first.stored
+    ('acknowledged', True)
     """
 
     uid: str
@@ -134,6 +152,14 @@ class Receipt:
     Attributes
     ----------
     outcomes : tuple of Outcome
+
+    Examples
+    --------
+    >>> receipt = transports.store(url, folder, verify=True)
+    >>> receipt
+    <Receipt: 12 acknowledged, 12 verified>
+    >>> receipt.complete
+    True
     """
 
     outcomes: tuple[Outcome, ...] = ()

@@ -39,6 +39,11 @@ class Selection:
         Instead of the UID of a series.
     keys : tuple of (str, str)
         More DICOM keywords and the values that they must match.
+
+    Examples
+    --------
+    >>> transports.Selection(patient="ID-17", study="1.2.3").level
+    'study'
     """
 
     patient: str | None = field(default=None, repr=False)
@@ -99,6 +104,12 @@ class Record:
     values : mapping of str to str
         DICOM keywords to values, several joined by a backslash. Left out of the repr: it names
         the patient.
+
+    Examples
+    --------
+    >>> (study,) = transports.find(url, level="study")
+    >>> study["PatientID"], study["StudyDate"]
+    ('PHANTOM1', '20240229')
     """
 
     level: Level

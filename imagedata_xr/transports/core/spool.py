@@ -88,6 +88,11 @@ def clear_spool() -> int:
     -------
     int
         Bytes that were removed.
+
+    Examples
+    --------
+    >>> transports.clear_spool() >= 0  # bytes
+    True
     """
     return _shrink(spool_root(), keep=None, largest=0, oldest=0)
 

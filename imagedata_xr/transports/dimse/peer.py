@@ -36,6 +36,11 @@ class Tls:
     verify : bool
         Whether the other side must show a certificate that is trusted and has its name. Without,
         anyone can pretend to be the server: this warns.
+
+    Examples
+    --------
+    >>> tls = dimse.Tls(ca="hospital.pem", certificate="me.pem", key="me.key")
+    >>> dimse.find("dicoms://pacs:2762/ARCHIVE", tls=tls)  # doctest: +SKIP
     """
 
     ca: str | None = None
@@ -104,6 +109,11 @@ class Peer:
     timeouts : Timeouts
     retry : Retry
     limits : Limits
+
+    Examples
+    --------
+    >>> dimse.Peer.of("dicom://pacs:104/ARCHIVE?calling=ME").calling
+    'ME'
     """
 
     host: str

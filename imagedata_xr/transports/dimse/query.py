@@ -63,6 +63,11 @@ def selection_of(url: str | Locator, *, keys: Mapping[str, str] | None = None) -
     ------
     OptionError
         The path has more parts, or one that cannot be.
+
+    Examples
+    --------
+    >>> dimse.selection_of("dicom://pacs:104/ARCHIVE/ID-17/ACC123/4").series_number
+    4
     """
     locator = Locator.parse(url)
     parts: list[str | None] = [None if one in ("", "*") else one for one in locator.path[1:]]
@@ -95,6 +100,12 @@ def link(locator: Locator, record: Record, level: Level) -> str:
 
     Below patients it has UIDs only and no Patient ID, so that the source of an opened image names
     no patient.
+
+    Examples
+    --------
+    >>> (study,) = dimse.find(pacs, level="study")
+    >>> dimse.link(transports.Locator.parse(pacs), study, "study") == f"{pacs}//{study.uid}"
+    True
     """
     parts = [record.get(KEYS[one]) for one in LEVELS[: LEVELS.index(level) + 1]]
     if level != "patient":
@@ -121,6 +132,11 @@ def echo(url: str | Locator, **options: Any) -> float:
     ------
     TransportError
         It does not answer, or refuses.
+
+    Examples
+    --------
+    >>> dimse.echo(pacs) > 0  # seconds
+    True
     """
     peer = Peer.of(url, **options)
     context = library().build_context(_ECHO)
@@ -164,6 +180,12 @@ def find(
         It does not answer, or refuses.
     OptionError
         The URL or an option means nothing.
+
+    Examples
+    --------
+    >>> (study,) = dimse.find(pacs, level="study", keys={"PatientID": "PHANTOM*"})
+    >>> study["StudyDate"]
+    '20240229'
     """
     peer = Peer.of(url, **options)
     selection = selection_of(url, keys=keys)

@@ -81,6 +81,14 @@ class Receiver:
         Replace a file of the same UID with other contents; such an instance is refused otherwise.
     notify : callable, optional
         Called with each `Instance` that is complete, from another thread.
+
+    Examples
+    --------
+    >>> with dimse.Receiver(0, "received", aet="ME", host="127.0.0.1") as receiver:
+    ...     dimse.send(f"dicom://127.0.0.1:{receiver.port}/ME", folder)
+    <Receipt: 12 acknowledged, 0 verified>
+    >>> len(receiver.manifest)
+    12
     """
 
     def __init__(  # noqa: PLR0913 - each is an option of its own
@@ -197,6 +205,14 @@ def receive(
     ------
     PeerConnectionError
         The port cannot be had.
+
+    Examples
+    --------
+    >>> import threading
+    >>> enough = threading.Event()
+    >>> enough.set()
+    >>> dimse.receive(0, "received", stop=enough, host="127.0.0.1")
+    <Manifest of 0 instance(s), 0 bytes>
     """
     ended = stop or threading.Event()
     with Receiver(port, folder, **options) as receiver, contextlib.suppress(KeyboardInterrupt):

@@ -105,6 +105,11 @@ def fetch(  # noqa: PLR0913 - each is an option of its own
         Not all that it lists has arrived; what has stays, and the next call goes on there.
     TransportError
         It does not answer, or refuses.
+
+    Examples
+    --------
+    >>> len(dimse.fetch(pacs, "copies"))
+    12
     """
     locator = Locator.parse(url)
     peer = Peer.of(locator, **options)

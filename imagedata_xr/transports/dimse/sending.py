@@ -76,6 +76,11 @@ def send(
         Not all are stored; its `receipt` lists them.
     TransportError
         The server cannot be reached, or refuses.
+
+    Examples
+    --------
+    >>> dimse.send(pacs, folder)
+    <Receipt: 12 acknowledged, 0 verified>
     """
     receipt = store(url, files_of(files), progress=progress, **options)
     receipt.raise_unless_complete(Locator.parse(url))
@@ -98,6 +103,11 @@ def store(
     ------
     TransportError
         The server cannot be reached, or refuses, before anything was sent.
+
+    Examples
+    --------
+    >>> dimse.store(pacs, folder).complete
+    True
     """
     locator = Locator.parse(url)
     if len(locator.path) > 1:

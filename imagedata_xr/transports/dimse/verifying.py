@@ -61,6 +61,11 @@ def verify(
         The server does not answer, or refuses.
     OptionError
         An option means nothing.
+
+    Examples
+    --------
+    >>> dimse.verify(pacs, dimse.send(pacs, folder))
+    <Receipt: 12 acknowledged, 12 verified>
     """
     if method not in ("find", "commitment"):
         raise OptionError(f"method={method!r}: give 'find' or 'commitment'")
