@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,9 @@ __all__ = ["COLOUR_LABELS", "Image", "Labels", "build", "canonical_order"]
 
 # Red, green, blue and alpha.
 COLOUR_LABELS: Final = (*schema.RGB_LABELS, "A")
+# Bytes of a chunk: what one task costs Dask is little beside reading this, and as much as Dask makes.
+SMALL_CHUNK: Final = 8 << 20
+LARGEST_CHUNK: Final = 128 << 20
 RANK: Final = {name: k for k, name in enumerate((schema.VOLUME, *schema.ACQUISITION))}
 
 
@@ -106,17 +110,40 @@ def build(image: Image) -> xr.Dataset:
     image : Image
     """
     variable = xr.Variable(image.names, image.data, attrs=dict(image.attrs))
-    chunks = dict(zip(image.names, variable.shape, strict=True)) | dict.fromkeys(image.leading, 1)
+    chunks = _preferred(image, variable)
     variable.encoding = {**image.encoding, "preferred_chunks": chunks}
     coords = [_spatial(image, variable.shape)]
     coords += [_axis(name, labels) for name, labels in image.dims.items()]
     plain: dict[str, Any] = {}
     for name, labels in image.frames.items():
         mates = [one for one in image.frames.values() if one.group and one.group == labels.group]
-        plain[name] = _minimal(labels, image.leading, mates or [labels])
+        plain[name] = _minimal(labels, image.leading, mates or [labels], chunks)
     if image.colour:
         plain[schema.RGB] = (schema.RGB, list(COLOUR_LABELS[: variable.shape[-1]]))
     return xr.Dataset({schema.IMAGE: variable}, coords=_together([*coords, plain]))
+
+
+def _preferred(image: Image, variable: xr.Variable) -> dict[str, int]:
+    """
+    Return the chunks of ``chunks={}``: whole volumes, of which small ones are joined.
+
+    What is not named is whole, and may be cut as one likes without a warning of xarray's.
+    """
+    sizes = dict(zip(image.names, variable.shape, strict=True))
+    leading = list(image.leading)
+    chunks = {name: size for name, size in sizes.items() if name not in leading}
+    held = math.prod(chunks.values()) * variable.dtype.itemsize
+    slices = sizes.get(schema.SLICE, 1)
+    if schema.SLICE in leading and held * slices <= LARGEST_CHUNK:
+        leading.remove(schema.SLICE)
+        held *= slices
+    while leading and held * sizes[leading[-1]] <= SMALL_CHUNK:
+        held *= sizes[leading.pop()]
+    chunks |= dict.fromkeys(leading, 1)
+    # Of large volumes, users choose how many slices.
+    if leading and leading[-1] != schema.SLICE and held < SMALL_CHUNK // 4:
+        chunks[leading[-1]] = max(1, SMALL_CHUNK // max(1, held))
+    return chunks
 
 
 def _together(parts: Sequence[xr.Coordinates | Mapping[str, Any]]) -> xr.Coordinates:
@@ -154,7 +181,12 @@ def _axis(name: str, labels: Labels) -> xr.Coordinates | dict[str, Any]:
     return xr.Coordinates(index.create_variables({name: variable}), indexes={name: index})
 
 
-def _minimal(labels: Labels, leading: tuple[str, ...], mates: Sequence[Labels]) -> xr.Variable:
+def _minimal(
+    labels: Labels,
+    leading: tuple[str, ...],
+    mates: Sequence[Labels],
+    chunks: Mapping[str, int],
+) -> xr.Variable:
     """Drop the dimensions along which neither the values nor those of the same group vary."""
     values, dims = labels.values, leading
     for axis in reversed(range(values.ndim)):
@@ -163,7 +195,7 @@ def _minimal(labels: Labels, leading: tuple[str, ...], mates: Sequence[Labels]) 
             dims = (*dims[:axis], *dims[axis + 1 :])
     variable = xr.Variable(dims, values, dict(labels.attrs), dict(labels.encoding))
     # Without it, ds.chunks and map_blocks refuse a Dataset whose coordinates are cut otherwise.
-    variable.encoding["preferred_chunks"] = dict.fromkeys(dims, 1)
+    variable.encoding["preferred_chunks"] = {dim: chunks[dim] for dim in dims if dim in chunks}
     return variable
 
 

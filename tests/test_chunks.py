@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from imagedata_xr.dataset import Image, Labels, build
 from imagedata_xr.errors import SourceError
+from imagedata_xr.geometry import Axis, Grid
 from imagedata_xr.testing import Phantom, write_series
 
 pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 
 ROWS = COLUMNS = 32
+AXES = ((0, 1, 0), (1, 0, 0))
 
 
 @pytest.fixture
@@ -30,32 +33,65 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     ("chunks", "time", "slices"),
     [
-        ({}, (1,) * 6, (1,) * 4),
-        ({"slice": 1}, (1,) * 6, (1,) * 4),
+        ({}, (6,), (4,)),
+        ({"slice": 1}, (6,), (1,) * 4),
+        ({"time": 1}, (1,) * 6, (4,)),
         ({"time": -1, "slice": 1}, (6,), (1,) * 4),
-        ({"time": 3}, (3, 3), (1,) * 4),
+        ({"time": 3}, (3, 3), (4,)),
         ("auto", (6,), (4,)),
         (-1, (6,), (4,)),
     ],
 )
 def test_a_chunk_is_whole_frames(folder, chunks, time, slices):
-    """``{}`` is a frame a chunk, also along what is not named; ``"auto"`` joins small frames."""
+    """``{}`` and ``"auto"`` join small frames; what is named is cut as it says, without a warning."""
     image = xr.open_dataarray(folder, engine="dicom", chunks=chunks)
     assert image.chunks == (time, slices, (ROWS,), (COLUMNS,))
     np.testing.assert_array_equal(image, xr.open_dataarray(folder, engine="dicom"))
 
 
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        # 2, 8 and 128 MB a volume: each is a chunk.
+        ((60, 20, 256, 256), (1, 20, 256, 256)),
+        ((3, 60, 16, 256, 256), (1, 1, 16, 256, 256)),
+        ((5, 256, 512, 512), (1, 256, 512, 512)),
+        # Larger volumes by slices.
+        ((600, 512, 512), (1, 512, 512)),
+        ((5, 600, 512, 512), (1, 1, 512, 512)),
+        # Single slices and small volumes: 8 MB.
+        ((100_000, 1, 256, 256), (64, 1, 256, 256)),
+        ((500, 8, 64, 64), (128, 8, 64, 64)),
+        ((30, 8, 64, 64), (30, 8, 64, 64)),
+        ((9, 500, 8, 64, 64), (1, 128, 8, 64, 64)),
+    ],
+)
+def test_chunks_of_the_engine(shape, expected):
+    """Neither as many tasks as frames, nor chunks larger than Dask's own."""
+    leading = ("te", "time")[4 - len(shape) + 1 :] if len(shape) > 3 else ()
+    axis = Axis(np.arange(shape[-3]) * 2.0, (0, 0, 1))
+    rows, columns = (Axis(np.arange(n) * 1.0, d) for n, d in zip(shape[-2:], AXES, strict=True))
+    image = Image(
+        np.broadcast_to(np.zeros((), "uint16"), shape),
+        {name: Labels(np.arange(n) * 1.0) for name, n in zip(leading, shape, strict=False)},
+        Grid(axis, rows, columns),
+    )
+    encoding = build(image).image.encoding["preferred_chunks"]
+    found = [encoding.get(str(name), size) for name, size in build(image).image.sizes.items()]
+    assert tuple(found) == expected
+
+
 def measured(folder, times):
-    """Return tasks and bytes of a series as Dask arrays."""
+    """Return tasks and bytes of a series as Dask arrays, a frame a chunk."""
     phantom = Phantom(axes={"time": list(range(times))}, shape=(10, ROWS, COLUMNS))
     write_series(phantom, folder)
-    image = xr.open_dataarray(folder, engine="dicom", chunks={})
+    image = xr.open_dataarray(folder, engine="dicom", chunks={"time": 1, "slice": 1})
     graph = image.data.__dask_graph__()
     return len(graph), len(pickle.dumps(graph)), image.nbytes
 
 
 def test_graphs_are_linear_and_small(tmp_path):
-    """One task a frame; file names and offsets travel, some hundred bytes a frame, and no pixels."""
+    """One task a chunk; file names and offsets travel, some hundred bytes a frame, and no pixels."""
     few, bytes_few, _ = measured(tmp_path / "few", 10)
     many, bytes_many, pixels = measured(tmp_path / "many", 30)
     assert (few, many) == (101, 301)
@@ -74,7 +110,7 @@ def kill_once(block, mark, caller):
 def test_arrays_survive_a_killed_worker(folder, tmp_path_factory):
     """kill -9 of a worker in the middle of a computation changes no voxel of the result."""
     mark = tmp_path_factory.mktemp("mark") / "killed"
-    image = xr.open_dataarray(folder, engine="dicom", chunks={})
+    image = xr.open_dataarray(folder, engine="dicom", chunks={"time": 1, "slice": 1})
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"

@@ -438,7 +438,7 @@ def test_dask_on_processes(folder):
         ) as cluster,
         distributed.Client(cluster),
     ):
-        lazy = opened(folder, chunks={})
+        lazy = opened(folder, chunks={"time": 1})
         assert lazy.chunks[0] == (1, 1, 1)
         mean = lazy.mean("time").compute()
     np.testing.assert_allclose(mean, DYNAMIC.truth().values.mean(axis=0))
@@ -495,7 +495,7 @@ def test_wrong_types_of_options(folder):
 
 def test_dataset_has_one_variable(folder):
     """open_dataset gives the one variable image, and chunks are consistent."""
-    ds = xr.open_dataset(folder, engine="dicom", chunks={})
+    ds = xr.open_dataset(folder, engine="dicom", chunks={"time": 1})
     assert list(ds.data_vars) == ["image"]
     assert ds.chunks["time"] == (1, 1, 1)
     assert list(xr.open_dataset(folder, engine="dicom", drop_variables="frame").data_vars)

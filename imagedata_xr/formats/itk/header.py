@@ -256,7 +256,9 @@ def dataset_of(header: Header, axes: Axes, data: Any, space: str | None = None) 
     for name, (dims, values, attrs) in axes.coords.items():
         if name not in dataset.dims:
             dataset.coords[name] = (dims, values, attrs)
-            dataset[name].encoding["preferred_chunks"] = {d: chunks[d] for d in dims}
+            dataset[name].encoding["preferred_chunks"] = {
+                dim: chunks[dim] for dim in dims if dim in chunks
+            }
     return dataset
 
 
