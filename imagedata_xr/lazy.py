@@ -192,6 +192,22 @@ def unread_refs(variable: xr.Variable) -> tuple[npt.NDArray[Any], FrameReader] |
     return _outer(array.refs, leading), array.reader
 
 
+class _Chosen(indexing.LazilyIndexedArray):
+    """A part of a FrameArray; other processes get no more than the frames that it needs."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        array, key = self.array, self.key
+        if not isinstance(array, FrameArray):
+            return type(self), (array, key)
+        count = array.refs.ndim
+        refs = _outer(array.refs, key.tuple[:count])
+        part = FrameArray(refs, array.reader, progress=array.progress)
+        rest = (slice(None),) * refs.ndim + key.tuple[count:]
+        return type(self), (part, type(key)(rest))
+
+
 def lazily(array: FrameArray) -> Any:
     """Wrap an array so that xarray indexes it only when values are needed."""
-    return indexing.LazilyIndexedArray(array)
+    return _Chosen(array)

@@ -393,6 +393,22 @@ def test_lazy_indexing_equals_numpy(folder, indexer):
     xr.testing.assert_identical(opened(folder).isel(indexer).compute(), whole.isel(indexer))
 
 
+@pytest.mark.parametrize(
+    "indexer",
+    [{"time": 1, "slice": 0}, {"time": [1, 0]}, {"row": 2, "slice": [2, 0]}, {"column": slice(1)}],
+)
+def test_a_part_takes_its_frames_along_and_no_others(folder, indexer):
+    """Data sent to another process are those of the part, with the files that it needs only."""
+    part = opened(folder).isel(indexer)
+    sent = pickle.dumps(part.variable._data)
+    names = [path for path in folder.iterdir() if path.name.encode() in sent]
+    assert len(names) == part.coords["frame"].size
+    again = xr.Variable(part.dims, pickle.loads(sent))
+    first = {part.dims[0]: 0}
+    np.testing.assert_array_equal(again.isel(first).values, part.isel(first).values)
+    np.testing.assert_array_equal(again.values, part.values)
+
+
 def test_one_frame_reads_one_file(folder, monkeypatch):
     """Loading one frame opens one file."""
     from imagedata_xr.sources import LocalFile

@@ -37,7 +37,6 @@ _FAST: Final = {
     "1.2.840.10008.1.2.4.90": "jpeg2k_decode",
     "1.2.840.10008.1.2.4.91": "jpeg2k_decode",
 }
-_RLE: Final = "1.2.840.10008.1.2.5"
 _SOI: Final = b"\xff\xd8"
 # Start of a JPEG 2000 codestream, then where its SIZ segment tells sign and bits (ISO 15444-1 A.5.1).
 _CODESTREAM, _PRECISION = b"\xff\x4f\xff\x51", 42
@@ -160,11 +159,7 @@ def _from_frame(data: bytes, ref: PixelRef) -> npt.NDArray[Any]:
     file = io.BytesIO(encapsulate([data], has_bot=False))
     check_codec(file, 0, form.syntax)
     file.seek(0)
-    decoder, options = _decoder(form.syntax, ref), _options(form, 1)
-    if form.syntax == _RLE and "pylibjpeg" in decoder.available_plugins:
-        # Three times as fast as pydicom's own, which is the first that it would take.
-        options["decoding_plugin"] = "pylibjpeg"
-    values, _ = decoder.as_array(file, index=0, **options)
+    values, _ = _decoder(form.syntax, ref).as_array(file, index=0, **_options(form, 1))
     return np.asarray(values)
 
 
