@@ -37,6 +37,9 @@ The errors and warnings of the package: one tree, so that callers catch one root
 
 from __future__ import annotations
 
+import sysconfig
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -92,6 +95,19 @@ class ImagedataError(Exception):
         known = next(kind.__name__ for kind in cls.__mro__ if kind.__module__ == __name__)
         made.add_note(f"More: imagedata-xr explain {known}")
         return made
+
+    def _render_traceback_(self) -> list[str]:
+        """
+        Return what notebooks show: the caller's lines and the message, not the inside of libraries.
+
+        IPython asks for it by this name. ``traceback.print_exception(error)`` shows all.
+        """
+        lines = [
+            f"{_place(frame.filename)}, line {frame.lineno}: {frame.line}"
+            for frame in traceback.extract_tb(self.__traceback__)
+            if not _is_library(frame.filename)
+        ]
+        return [*lines, "", f"{type(self).__name__}: {self}", *self.__notes__]
 
 
 class SourceError(ImagedataError, OSError):
@@ -300,3 +316,16 @@ class DataWarning(ImagedataWarning):
 
 class InsecureWarning(ImagedataWarning):
     """A connection is made without the checks that make it safe, as the caller asked."""
+
+
+def _is_library(filename: str) -> bool:
+    folders = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), "<frozen")
+    return filename.startswith(folders) or bool(
+        {"site-packages", "dist-packages"} & set(Path(filename).parts)
+    )
+
+
+def _place(filename: str) -> str:
+    # Code of a cell is compiled under names that mean nothing to people.
+    is_cell = "ipykernel" in filename or filename.startswith("<ipython-input")
+    return "In this cell" if is_cell else Path(filename).name

@@ -73,6 +73,20 @@ def test_a_name_that_is_no_key(folder):
     assert caught.value.suggestions == ({"sort": "time"},)
 
 
+def test_notebooks_show_the_message(folder, capsys):
+    """In IPython an error is its text below the line of the cell, not pages of library code."""
+    interactive = pytest.importorskip("IPython.core.interactiveshell")
+    shell = interactive.InteractiveShell()
+    shell.run_cell(
+        f"import xarray as xr\nxr.open_dataarray({str(folder)!r}, engine='dicom', sort='te')"
+    )
+    shown = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert shown[0].startswith("In this cell, line 2: xr.open_dataarray(")
+    assert shown[1].startswith("IncompleteGridError: 9 frames over 3 slice(s)")
+    assert "  sort='time'" in shown
+    assert shown[-1] == "More: imagedata-xr explain IncompleteGridError"
+
+
 def test_select_is_a_mapping(folder):
     """A text as `select` is an error that shows the right form."""
     with pytest.raises(OptionError, match="mapping"):
