@@ -13,8 +13,9 @@ import pytest
 import xarray as xr
 
 import imagedata_xr  # noqa: F401 - registers the accessor
-from imagedata_xr.errors import ImagedataError, PixelError
-from imagedata_xr.formats.dicom.headers import read_headers
+from imagedata_xr.errors import FormatError, ImagedataError, PixelError
+from imagedata_xr.formats.dicom.headers import read_header, read_headers
+from imagedata_xr.formats.dicom.instance import frames_of
 from imagedata_xr.sources import LocalFile, ahead, files, find_sources
 from imagedata_xr.testing import Phantom, write_series
 
@@ -76,6 +77,35 @@ def test_headers_from_a_slow_disk(tmp_path, parallel):
     found = read_headers([Slow(one.path, gate, parallel) for one in plain], progress=False)
     assert [facts(one) for one in found] == [facts(one) for one in read_headers(plain)]
     assert gate.most == 1 if not parallel else 1 < gate.most <= 16
+
+
+def test_compressed_files_from_a_slow_disk(tmp_path):
+    """Whether compressed pixels are whole is looked at in several files at a time as well."""
+    write_series(Phantom(shape=SHAPE, transfer_syntax="rle"), tmp_path)
+    gate = Gate()
+    headers = read_headers([Slow(one.path, gate) for one in find_sources(tmp_path)])
+    gate.most = 0
+    assert all(frames_of(header)[0].ref.offset == header.pixel_offset for header in headers)
+    assert gate.most == 0
+    cut = find_sources(tmp_path)[5].path
+    header = read_header(LocalFile(cut))
+    end = bytes.fromhex("feffdde0 00000000")
+    for data in (
+        Path(cut).read_bytes()[:-100],
+        Path(cut).read_bytes()[: header.pixel_offset] + end,
+    ):
+        Path(cut).write_bytes(data)
+        check_cut(tmp_path, gate, cut)
+
+
+def check_cut(tmp_path, gate, cut):
+    headers = read_headers([Slow(one.path, gate) for one in find_sources(tmp_path)])
+    for header in headers:
+        if header.source.path == cut:
+            with pytest.raises(FormatError, match=r"truncated|0 fragments"):
+                frames_of(header)
+        else:
+            assert len(frames_of(header)) == 1
 
 
 def test_damage_is_told_of_the_right_file(tmp_path):

@@ -10,6 +10,7 @@ from imagedata_xr.errors import FormatError
 from imagedata_xr.formats.dicom import vendors
 from imagedata_xr.formats.dicom.fragments import check_fragments, require_native
 from imagedata_xr.formats.dicom.framevalues import FrameValues, KeywordValues
+from imagedata_xr.formats.dicom.headers.header import TAIL
 from imagedata_xr.formats.dicom.headers.shared import Memory
 from imagedata_xr.formats.dicom.vendors.own import slice_time
 from imagedata_xr.frames import Frame, PixelFormat, PixelRef
@@ -291,9 +292,11 @@ def native_location(header: Header, form: PixelFormat) -> tuple[int | None, int]
         )
         return None, 0
     if header.pixel_length < 0:
-        stored = header.source.size - offset
+        whole = header.source.size if header.size is None else header.size
+        stored = whole - offset
         limits().check_image(header.source.name, stored=stored, frame=length, frames=form.frames)
-        check_fragments(header.source, offset, form.frames)
+        tail = header.tail if stored > TAIL else None
+        check_fragments(header.source, offset, form.frames, tail=tail)
         return offset, 0
     if form.syntax not in _NATIVE_LITTLE_ENDIAN:
         return None, 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from imagedata_xr.errors import FormatError, SourceError
 from imagedata_xr.formats.dicom.headers.decode import UndecodableError, decode, is_blank
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.headers.shared import Shared
     from imagedata_xr.frames import Source, Value
 
-__all__ = ["Header", "HeaderValues"]
+__all__ = ["TAIL", "Header", "HeaderValues"]
 
+TAIL: Final = 8
 _CHARACTER_SET, _PIXEL_REPRESENTATION = DECISIVE
 _NEW: Any = object()
 _T = TypeVar("_T")
@@ -51,9 +52,23 @@ class Header:
         Offset and length in the file of private elements too large to keep.
     size : int or None
         Length of the file, bytes; None where it was not looked at.
+
+    Attributes
+    ----------
+    tail : bytes or None
+        The last `TAIL` bytes of the file, where they were read together with those of other files.
     """
 
-    __slots__ = ("located", "own", "pixel_length", "pixel_offset", "shared", "size", "source")
+    __slots__ = (
+        "located",
+        "own",
+        "pixel_length",
+        "pixel_offset",
+        "shared",
+        "size",
+        "source",
+        "tail",
+    )
 
     def __init__(  # noqa: PLR0913 - one for each fact
         self,
@@ -74,6 +89,7 @@ class Header:
         self.pixel_length = pixel_length
         self.located = located
         self.size = size
+        self.tail: bytes | None = None
 
     @property
     def elements(self) -> dict[int, bytes]:

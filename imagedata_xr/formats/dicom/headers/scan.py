@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from imagedata_xr.errors import ImagedataError
 from imagedata_xr.formats.dicom.headers.datasets import walk_explicit, walk_implicit
 from imagedata_xr.formats.dicom.headers.dictionary import VR_OF_CODE
-from imagedata_xr.formats.dicom.headers.header import Header
+from imagedata_xr.formats.dicom.headers.header import TAIL, Header
 from imagedata_xr.formats.dicom.headers.layout import Layouts
 from imagedata_xr.formats.dicom.headers.private import WANTED_PRIVATE
 from imagedata_xr.formats.dicom.headers.recognise import file_meta, is_dicom
@@ -239,4 +239,21 @@ def read_headers(
             continue
         if header is not None:
             headers.append(header)
+    if together:
+        _read_tails([header for header in headers if header.pixel_length < 0])
     return tuple(headers)
+
+
+def _read_tails(headers: Sequence[Header]) -> None:
+    """Read the ends of files with compressed pixels: whether these are whole is seen there."""
+
+    def tail(header: Header) -> bytes | None:
+        try:
+            size = header.source.size if header.size is None else header.size
+            return header.source.read(max(size - TAIL, 0), TAIL)
+        except ImagedataError:
+            # Said where it is asked for.
+            return None
+
+    for header, data in zip(headers, ahead(tail, headers), strict=True):
+        header.tail = data
