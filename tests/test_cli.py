@@ -257,7 +257,8 @@ def test_remedies_are_spelled_as_options():
     [
         (["--of", "ps", "out", "dicom"], 1, "--of ps: there is no such format; available: dicom"),
         (["--of", "nifti", "out.mha", "dicom"], 1, "or a file that ends in .nii.gz or .nii"),
-        (["--of", "nifti", "dicom://pacs:104/AET", "dicom"], 1, "only DICOM is written to URLs"),
+        (["--of", "nifti", "memory://folder", "dicom"], 1, "name a file"),
+        (["--of", "nifti", "dicom://pacs:104/AET", "dicom"], 1, "only DICOM is written to servers"),
         (["--odir", "many", "--of", "nifti", "out", "dicom"], 1, "give single or multi"),
         (["--dtype", "text", "out", "dicom"], 1, "give a type such as uint8"),
         (["--set", "Patient", "out", "dicom"], 1, "give KEYWORD=VALUE"),

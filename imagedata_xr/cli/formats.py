@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from imagedata_xr.cli.places import is_url
 from imagedata_xr.errors import OptionError
+from imagedata_xr.targets import named
+from imagedata_xr.transports import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -100,8 +102,8 @@ class Format:
     is_folder: bool = False
 
     def owns(self, path: str) -> bool:
-        """Tell whether a name is that of a file of the format."""
-        return path.lower().endswith(self.suffixes)
+        """Tell whether a name, of a member of an archive or a URL too, is that of a file of it."""
+        return named(path).name.lower().endswith(self.suffixes)
 
 
 def _to_nifti(image: xr.DataArray, place: str, output: Output) -> Any:
@@ -176,15 +178,17 @@ def formats_for(output: Output, engine: str) -> dict[str, Format]:
 
 
 def _implied(out: str, engine: str) -> str:
-    if is_url(out):
+    if is_remote(out):
         return _DICOM
-    return next((name for name, form in FORMATS.items() if form.owns(out)), engine)
+    return next(
+        (name for name, form in FORMATS.items() if form.owns(out)),
+        _DICOM if is_url(out) else engine,
+    )
 
 
 def _check_target(out: str, formats: Mapping[str, Format]) -> None:
     if is_url(out):
-        if set(formats) != {_DICOM}:
-            raise OptionError(f"only DICOM is written to URLs, not {', '.join(formats)} to {out}")
+        _check_url(out, formats)
         return
     if len(formats) > 1 and any(form.owns(out) for form in FORMATS.values()):
         raise OptionError(f"{out} is one file, for several formats: give a folder as OUT")
@@ -197,3 +201,16 @@ def _check_target(out: str, formats: Mapping[str, Format]) -> None:
         )
         ending = f", or a file that ends in {suffixes}" if suffixes else ""
         raise OptionError(f"OUT is a folder{ending}, not {path}")
+
+
+def _check_url(out: str, formats: Mapping[str, Format]) -> None:
+    if set(formats) == {_DICOM}:
+        return
+    names = ", ".join(formats)
+    if is_remote(out):
+        raise OptionError(f"only DICOM is written to servers, not {names} to {out}")
+    if len(formats) > 1 or not all(form.owns(out) for form in formats.values()):
+        raise OptionError(
+            f"only DICOM is written to folders behind URLs, not {names} to {out}: name a file, such "
+            f"as {out.rstrip('/')}/image.nii.gz"
+        )
