@@ -73,6 +73,9 @@ def write_pictures(path: Path, pictures: Pictures, kind: str, *, fps: float) -> 
     try:
         write(path, pictures, kind, fps)
     except OSError as error:
+        if error.errno is not None:
+            # Of the disk, not of the encoder: whoever knows the target says which it is.
+            raise
         raise WriteError(f"the {kind} file could not be written: {error}") from error
 
 
