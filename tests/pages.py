@@ -16,6 +16,7 @@ from dicom_peers import free_port, orthanc, own_network, program, running, store
 
 import imagedata_xr
 from imagedata_xr.testing import Phantom, XnatServer, write_series
+from imagedata_xr.viewer import serving
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 SMALL = (4, 16, 12)
@@ -123,30 +124,38 @@ def cohort(folder, monkeypatch):
 
 @contextlib.contextmanager
 def a_person(folder, monkeypatch):
-    """Somebody who looks at each page that opens, and presses Done."""
+    """Somebody who looks at each page that opens, and closes it."""
     del folder
     with viewer_browser.browser():
         pass  # or the test is skipped
-    visits = []
+    visits, servers = [], []
+    serve = serving.serve
+
+    def kept(*args, **options):
+        servers.append(serve(*args, **options))
+        return servers[-1]
 
     def visit(url):
         with viewer_browser.browser() as browser:
             page = browser.new_page(viewport=viewer_browser.SIZE)
             page.goto(url)
-            viewer_browser.Screen(page)
-            page.keyboard.press("q")
-            page.wait_for_timeout(200)
+            page.locator(".imxr").first.wait_for(timeout=120_000)
 
     def come(url):
         visits.append(threading.Thread(target=visit, args=(url,)))
         visits[-1].start()
         return True
 
+    monkeypatch.setattr(serving, "serve", kept)
     monkeypatch.setattr(webbrowser, "open", come)
-    yield {}, {}
-    for thread in visits:
-        thread.join()
-    assert len(visits) == 2
+    try:
+        yield {}, {}
+    finally:
+        for thread in visits:
+            thread.join()
+        for server in servers:
+            server.stop()
+    assert len(visits) == len(servers) == 2
 
 
 @contextlib.contextmanager
