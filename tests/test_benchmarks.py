@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "open_and_load.py"
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+SCRIPT = FOLDER / "open_and_load.py"
 SMALL = "--ct 4 --ct-size 32 --rounds 1 --series CT"
 
 
@@ -51,3 +52,24 @@ def test_series_are_what_they_are_called(tmp_path, name, dims):
     assert image.dtype == ("uint16" if name == "MR" else "float32")
     header = image.med.header(**dict.fromkeys(dims, 1))
     assert sum(1 for _ in header.iterall()) > 200
+
+
+def test_smoke_of_writing(tmp_path):
+    """Each task that writes or reads has its table, with a line for each program, and no file stays."""
+    small = ["--times", "2", "--slices", "2", "--size", "16", "--rounds", "1", "--kind", "MR"]
+    tasks = ("write DICOM", "write .nii", "write .nii.gz", "read .nii.gz")
+    asked = [word for task in tasks for word in ("--task", task)]
+    done = subprocess.run(
+        [sys.executable, FOLDER / "write_and_dask.py", *small, *asked, "--folder", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    for task in tasks:
+        assert f"| {task}, MR | median ms |" in done.stdout
+    lines = [line for line in done.stdout.splitlines() if line.startswith("| imagedata_xr: ")]
+    assert len(lines) == 7
+    assert all(line.count("|") == 10 for line in lines)
+    assert not list(tmp_path.iterdir())
