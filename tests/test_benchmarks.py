@@ -57,7 +57,7 @@ def test_series_are_what_they_are_called(tmp_path, name, dims):
 def test_smoke_of_writing(tmp_path):
     """Each task that writes or reads has its table, with a line for each program, and no file stays."""
     small = ["--times", "2", "--slices", "2", "--size", "16", "--rounds", "1", "--kind", "MR"]
-    tasks = ("write DICOM", "write .nii", "write .nii.gz", "read .nii.gz")
+    tasks = ("write DICOM", "read .nii.gz")
     asked = [word for task in tasks for word in ("--task", task)]
     done = subprocess.run(
         [sys.executable, FOLDER / "write_and_dask.py", *small, *asked, "--folder", tmp_path],
@@ -70,6 +70,6 @@ def test_smoke_of_writing(tmp_path):
     for task in tasks:
         assert f"| {task}, MR | median ms |" in done.stdout
     lines = [line for line in done.stdout.splitlines() if line.startswith("| imagedata_xr: ")]
-    assert len(lines) == 7
+    assert len(lines) == 5
     assert all(line.count("|") == 10 for line in lines)
     assert not list(tmp_path.iterdir())
