@@ -115,3 +115,26 @@ def test_without_a_class(file, tmp_path):
     da.med.to_dicom(tmp_path / "out")
     (written,) = (tmp_path / "out").iterdir()
     assert pydicom.dcmread(written).SOPClassUID.name == "MR Image Storage"
+
+
+def test_class_that_is_no_text(file, tmp_path):
+    """A class with bytes that are no text is refused when the image is written, and nothing is left."""
+    at = file.rindex(b"\x08\0\x16\0UI")
+    (tmp_path / "a.dcm").write_bytes(file[: at + 12] + b"\xfe" + file[at + 13 :])
+    da = xr.open_dataarray(tmp_path / "a.dcm", engine="dicom").load()
+    with pytest.raises(FormatError, match="no UID"):
+        da.med.to_dicom(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_frames_of_reference_of_a_segmentation(file, tmp_path):
+    """A frame of reference with several values is another one than that of the image."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.dcm").write_bytes(file)
+    image = xr.open_dataarray(tmp_path / "in", engine="dicom").load()
+    out = imagedata_xr.to_dicom_seg(image > image.mean(), tmp_path / "seg.dcm", segments="a")
+    dataset = pydicom.dcmread(out)
+    dataset.FrameOfReferenceUID = ["1.2", "1.3"]
+    dataset.save_as(out)
+    with pytest.raises(ImagedataError, match=r"seg\.dcm"):
+        roi.from_file(out, like=image)

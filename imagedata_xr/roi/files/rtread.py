@@ -196,7 +196,7 @@ def _segmentation(path: Path) -> tuple[list[Roi], list[str | None]]:
     found = xr.open_dataarray(path, engine="dicom")
     plain = path.is_file() and not zipfile.is_zipfile(path)
     colors = _segment_colors(_opened(path, only=["SegmentSequence"])) if plain else {}
-    return rois_of_mask(found, colors), [found.attrs.get("FrameOfReferenceUID")]
+    return rois_of_mask(found, colors), [str(found.attrs.get("FrameOfReferenceUID") or "")]
 
 
 def _segment_colors(dataset: Any) -> dict[int, str]:

@@ -316,12 +316,18 @@ class PatchedHeader:
         """Return the bytes that say whose image it is, and of which study."""
         return self._piece(_CHARACTER_SET), self._piece(0x00100020), self._piece(0x0020000D)
 
+    def _uid(self, tag: int) -> str:
+        value = self._piece(tag)[8:]
+        if not value.isascii():
+            raise FormatError("SOPClassUID or SOPInstanceUID of the source is no UID")
+        return value.decode("ascii").strip("\0 ")
+
     def parts(self) -> list[Any]:
         """Return the bytes of a file, to be written one after the other."""
         explicit, changed = self._outline.explicit, self._changed
         data, cell = self._pixels
         odd = len(data) % 2
-        kind, name = (self._piece(tag)[8:].decode().strip("\0 ") for tag in (_CLASS, _INSTANCE))
+        kind, name = (self._uid(tag) for tag in (_CLASS, _INSTANCE))
         syntax = "1.2.840.10008.1.2.1" if explicit else "1.2.840.10008.1.2"
         found, at = [file_meta(kind, name, syntax)], self._outline.start
         for tag in sorted(changed):

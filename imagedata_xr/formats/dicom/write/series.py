@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagedata_xr import schema
-from imagedata_xr.errors import DataWarning, HeaderError, WriteError
+from imagedata_xr.errors import DataWarning, FormatError, HeaderError, WriteError
 from imagedata_xr.formats.dicom.write.acquisition import acquisition_of, start_of
 from imagedata_xr.formats.dicom.write.classes import (
     PET,
@@ -318,7 +318,10 @@ def _write_copy(series: _Series, index: tuple[int, ...], copy: Copy) -> None:
     series.acquisition.apply(dataset, index, own, turned=not copy.is_whole)
     if not copy.is_whole:
         put_geometry(dataset, series.layout, series.layout.slice_of(index))
-    put_pixels(dataset, copy.data, cell=int(dataset.BitsAllocated))
+    bits = dataset.BitsAllocated
+    if not isinstance(bits, int):
+        raise FormatError(f"{copy.frame.ref.source.name}: BitsAllocated is {bits!r}, not a number")
+    put_pixels(dataset, copy.data, cell=bits)
     series.finish(dataset, index, [] if copy.is_whole else [copy.frame])
 
 
