@@ -37,6 +37,7 @@ The errors and warnings of the package: one tree, so that callers catch one root
 
 from __future__ import annotations
 
+import inspect
 import sysconfig
 import traceback
 from pathlib import Path
@@ -316,6 +317,18 @@ class DataWarning(ImagedataWarning):
 
 class InsecureWarning(ImagedataWarning):
     """A connection is made without the checks that make it safe, as the caller asked."""
+
+
+def outside() -> int:
+    """Return the stack level, for `warnings.warn` one level up, of the code that called xarray or us."""
+    own = inspect.currentframe()
+    frame, level = None if own is None else own.f_back, 1
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.partition(".")[0] not in ("xarray", "imagedata_xr", "numpy"):
+            return level
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _is_library(filename: str) -> bool:

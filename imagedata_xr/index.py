@@ -12,7 +12,6 @@ scalar coordinate, as after ``isel(slice=3)``, has no index: xarray compares it 
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
@@ -20,7 +19,7 @@ import numpy as np
 import xarray as xr
 from xarray.indexes import PandasIndex
 
-from imagedata_xr.errors import DataWarning, GeometryError, GridMismatchError, OptionError
+from imagedata_xr.errors import DataWarning, GeometryError, GridMismatchError, OptionError, outside
 from imagedata_xr.geometry import EVEN_TOLERANCE, Axis, Grid
 from imagedata_xr.schema import (
     ACQUISITION,
@@ -249,7 +248,7 @@ class AxisIndex(PandasIndex):
             return
         pairs = [(a, b) for a in self.origins for b in other.origins if a is not b]
         for text in dict.fromkeys(text for a, b in pairs for text in a.remarks(b)):
-            warnings.warn(text, DataWarning, stacklevel=_outside())
+            warnings.warn(text, DataWarning, stacklevel=outside())
 
     def _agrees(self, other: Self) -> bool:
         return self.dim == other.dim
@@ -431,18 +430,6 @@ def _axis(obj: xr.DataArray | xr.Dataset, name: str) -> Axis:
 
 def _united(mine: tuple[Origin, ...], theirs: tuple[Origin, ...]) -> tuple[Origin, ...]:
     return (*mine, *(one for one in theirs if all(one is not other for other in mine)))
-
-
-def _outside() -> int:
-    """Return the stack level, for `warnings.warn` one level up, of the code that called xarray."""
-    own = inspect.currentframe()
-    frame, level = None if own is None else own.f_back, 1
-    while frame is not None:
-        name = str(frame.f_globals.get("__name__", ""))
-        if name.partition(".")[0] not in ("xarray", "imagedata_xr", "numpy"):
-            return level
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def _values(index: PandasIndex) -> Floats:

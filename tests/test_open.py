@@ -695,3 +695,12 @@ def test_grey_scales_that_run_against_each_other_are_not_mixed(folder):
     change_header(min(folder.iterdir()), PhotometricInterpretation="MONOCHROME1")
     with pytest.raises(MultipleStacksError):
         opened(folder)
+
+
+def test_warnings_name_the_line_of_the_caller(tmp_path):
+    """A warning while a series is opened points to the caller's file, not into the package."""
+    write_series(Phantom(slices=[0, 3, 6, 15]), tmp_path / "uneven")
+    for open_it in (xr.open_dataarray, xr.open_dataset):
+        with pytest.warns(SpacingWarning) as caught:
+            open_it(tmp_path / "uneven", engine="dicom")
+        assert {one.filename for one in caught} == {__file__}

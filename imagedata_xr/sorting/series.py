@@ -8,7 +8,13 @@ from collections import Counter
 from math import isclose
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from imagedata_xr.errors import DataWarning, MultipleSeriesError, NoImagesError, OptionError
+from imagedata_xr.errors import (
+    DataWarning,
+    MultipleSeriesError,
+    NoImagesError,
+    OptionError,
+    outside,
+)
 from imagedata_xr.frames import attribute, evaluate
 from imagedata_xr.naming import plain_name
 from imagedata_xr.sortkeys import names, readings
@@ -119,7 +125,7 @@ def _one_name(frames: Sequence[Frame]) -> None:
             f"{frames[odd].ref.source.name}: has another PatientName than other images with the same "
             "PatientID: the array has none (.med.header() has that of each image)",
             DataWarning,
-            stacklevel=2,
+            stacklevel=outside(),
         )
         return
     raise MultipleSeriesError(

@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 from imagedata_xr import schema
-from imagedata_xr.errors import DataWarning, FormatError
+from imagedata_xr.errors import DataWarning, FormatError, outside
 from imagedata_xr.formats.dicom.headers.dictionary import KEYWORD_OF, TAG_OF, known_vr
 from imagedata_xr.formats.dicom.instance import is_dose
 
@@ -117,14 +117,14 @@ def attributes(headers: Sequence[Header], *, phi: bool = True) -> dict[str, Any]
             f"{headers[0].source.name}: text that does not fit SpecificCharacterSet, with "
             f"{_REPLACED} for what cannot be read: {', '.join(strange)}",
             DataWarning,
-            stacklevel=2,
+            stacklevel=outside(),
         )
     if undecodable:
         warnings.warn(
             f"{headers[0].source.name}: left out of the attributes, since their values are no "
             f"numbers: {', '.join(undecodable)}",
             DataWarning,
-            stacklevel=2,
+            stacklevel=outside(),
         )
     return found
 

@@ -11,12 +11,7 @@ import numpy as np
 
 from imagedata_xr import schema
 from imagedata_xr.dataset import Image, Labels, build
-from imagedata_xr.errors import (
-    DataWarning,
-    FormatError,
-    GeometryError,
-    SpacingWarning,
-)
+from imagedata_xr.errors import DataWarning, FormatError, GeometryError, SpacingWarning, outside
 from imagedata_xr.formats.dicom import attributes, segmentation
 from imagedata_xr.formats.dicom.coordinates import earliest, per_frame
 from imagedata_xr.formats.dicom.headerstore import source_attrs
@@ -172,7 +167,7 @@ def _check_rescale(flat: Sequence[Frame]) -> None:
                 f"{name}: has {other}, but no {keyword}: {taken} is taken (rescale=False opens the "
                 "stored values)",
                 DataWarning,
-                stacklevel=2,
+                stacklevel=outside(),
             )
 
 
@@ -189,7 +184,7 @@ def _warn_bits(flat: Sequence[Frame]) -> None:
                 f"{flat[odd].ref.source.name}: {name} is {facts[odd]}, and {usual} in other images of "
                 "the series: the values of one of them may be wrong",
                 DataWarning,
-                stacklevel=2,
+                stacklevel=outside(),
             )
 
 
@@ -203,7 +198,7 @@ def _warn_uneven(cube: Cube) -> None:
             f"slices are unevenly spaced, one may be missing ({error}); the coordinate holds the "
             "measured positions",
             SpacingWarning,
-            stacklevel=2,
+            stacklevel=outside(),
         )
 
 

@@ -15,6 +15,7 @@ from imagedata_xr.errors import (
     NoImagesError,
     OptionError,
     SkippedFileWarning,
+    outside,
 )
 from imagedata_xr.formats.dicom import headers
 from imagedata_xr.formats.dicom.instance import frames_of
@@ -166,7 +167,7 @@ def _tell(broken: Sequence[ImagedataError], errors: str) -> None:
     if broken:
         listed = "\n  ".join(map(str, broken))
         warnings.warn(
-            f"left out {len(broken)} file(s):\n  {listed}", SkippedFileWarning, stacklevel=2
+            f"left out {len(broken)} file(s):\n  {listed}", SkippedFileWarning, stacklevel=outside()
         )
 
 
@@ -199,7 +200,7 @@ def without_duplicates(frames: Sequence[Frame]) -> list[Frame]:
         warnings.warn(
             f"left out {len(copies)} identical copies of images: {', '.join(copies[:_FEW])}{more}",
             DuplicateWarning,
-            stacklevel=2,
+            stacklevel=outside(),
         )
     return kept
 

@@ -24,6 +24,7 @@ from imagedata_xr.errors import (
     MultipleSeriesError,
     OptionError,
     SpacingWarning,
+    outside,
 )
 from imagedata_xr.formats.dicom import attributes
 from imagedata_xr.formats.dicom.enhanced import frame_count
@@ -341,7 +342,7 @@ def _warn_uneven(stack: Stack) -> None:
             f"slices are unevenly spaced: frames without a pixel in any segment may have been left "
             f"out ({error}); the coordinate holds the measured positions",
             SpacingWarning,
-            stacklevel=2,
+            stacklevel=outside(),
         )
 
 
