@@ -123,6 +123,7 @@ class EnhancedValues(KeywordValues):
             return function(self)
         known: _T = memory.results.get(memory.key(self._own), _NEW)
         if known is not _NEW:
+            memory.hits += 1
             return known
         if memory.is_full:
             return function(self)

@@ -97,6 +97,8 @@ class InstanceValues(KeywordValues):
                 result = memory.results.get(memory.key(header.own), memory)
                 if result is memory:
                     result = header.recall(asked)
+                else:
+                    memory.hits += 1
             found.append(result)
         return tuple(found)
 

@@ -169,6 +169,7 @@ class Header:
             return function(self)
         result: _T = memory.results.get(memory.key(self.own), _NEW)
         if result is not _NEW:
+            memory.hits += 1
             memory.settle(shared.varying)
             return result
         if memory.is_full:

@@ -13,8 +13,10 @@ __all__ = ["DECISIVE", "Memory", "Shared"]
 
 # Specific Character Set and Pixel Representation decide on how other values are read.
 DECISIVE: Final = (0x00080005, 0x00280103)
-# What has more different results than this is not worth remembering.
-_MOST: Final = 256
+# What has more different results than this is not worth remembering, and neither is what has this
+# many of which few were asked for again: to note what a function looks at costs as much as it does.
+_MOST: Final = 1024
+_FEW: Final = 64
 
 
 class Shared:
@@ -107,11 +109,12 @@ class Memory:
     values that it looked at are the same.
     """
 
-    __slots__ = ("result", "results", "settled", "tags")
+    __slots__ = ("hits", "result", "results", "settled", "tags")
 
     def __init__(self) -> None:
         self.tags: tuple[int, ...] | None = ()
         self.results: dict[tuple[bytes | None, ...], Any] = {}
+        self.hits = 0
         # Where none of the values varies: how many did so far, and the one result.
         self.settled = -1
         self.result: Any = None
@@ -132,8 +135,9 @@ class Memory:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more is remembered."""
-        return len(self.results) >= _MOST
+        """Whether nothing more is remembered for now."""
+        count = len(self.results)
+        return count >= _FEW and (count >= _MOST or self.hits < count)
 
     def add(self, own: Mapping[int, Any], seen: set[int] | None, result: Any) -> None:
         """
