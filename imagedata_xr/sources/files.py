@@ -301,7 +301,10 @@ class RemoteFile:
         SourceError
             That cannot be known.
         """
-        return bool(self._call(lambda system, path: system.isfile(path)))
+        try:
+            return bool(self._call(lambda system, path: system.isfile(path)))
+        except SourceNotFoundError:
+            return False
 
     def read(self, start: int = 0, length: int | None = None) -> bytes:
         """

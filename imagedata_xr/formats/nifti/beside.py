@@ -6,6 +6,7 @@ Names and units of BIDS become DICOM keywords and the units of DICOM: times in m
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import tempfile
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from imagedata_xr.errors import SourceNotFoundError
 from imagedata_xr.formats.nifti.sidecar import PLAIN, SECONDS_FROM_MS
 from imagedata_xr.geometry import lps_ras
 from imagedata_xr.schema import FA, TE, TI
@@ -118,7 +120,10 @@ def beside_source(source: Source, volumes: int) -> Beside:
     with tempfile.TemporaryDirectory(prefix="imagedata_xr-") as private:
         for suffix in BESIDE:
             found = neighbour(source, stem + suffix)
-            if found is not None:
+            if found is None:
+                continue
+            # Some file systems only know when they read.
+            with contextlib.suppress(SourceNotFoundError):
                 Path(private, stem + suffix).write_bytes(found.read(0, LONGEST_TEXT + 1))
         return read_beside(str(Path(private, stem + ".nii")), volumes)
 

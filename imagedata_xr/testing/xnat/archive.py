@@ -176,14 +176,16 @@ class Archive:
             As a real server answers.
         """
         found = [(one, header) for one in files if (header := _header(one)) is not None]
-        if not found or (len(found) < len(files) and query.get("Ignore-Unparsable") != "true"):
+        # Pictures and reports among the DICOM files of an archive are passed over.
+        if not found:
             raise Problem(400, "Upload did not include parsable files for session generation.")
         first = found[0][1]
         parts = query.get("dest", "").strip("/").split("/")
         named = dict(zip(parts[1::2], parts[2::2], strict=False))
         project = query.get("project") or named.get("projects", "")
         subject = query.get("subject") or named.get("subjects") or first["PatientID"]
-        session = query.get("session") or named.get("experiments") or first["StudyID"]
+        # As XNAT does it where it is told nothing else.
+        session = query.get("session") or named.get("experiments") or first["PatientID"]
         subject, session = (_NOT_IN_LABELS.sub("_", text) for text in (subject, session))
         to_prearchive = parts[0] == "prearchive"
         if len({header["StudyInstanceUID"] for _, header in found}) > 1 and not to_prearchive:
