@@ -180,7 +180,7 @@ def unread_refs(variable: xr.Variable) -> tuple[npt.NDArray[Any], FrameReader] |
     data = variable._data  # noqa: SLF001 - xarray has no public name for it
     while isinstance(data, indexing.MemoryCachedArray | indexing.CopyOnWriteArray):
         data = data.array
-    if not isinstance(data, indexing.LazilyIndexedArray) or not isinstance(data.array, FrameArray):
+    if not isinstance(data, indexing.LazilyIndexedArray) or type(data.array) is not FrameArray:
         return None
     if not isinstance(data.key, indexing.BasicIndexer | indexing.OuterIndexer):
         return None
@@ -199,7 +199,8 @@ class _Chosen(indexing.LazilyIndexedArray):
 
     def __reduce__(self) -> tuple[Any, ...]:
         array, key = self.array, self.key
-        if not isinstance(array, FrameArray):
+        # Arrays of other formats have no frames of their own.
+        if type(array) is not FrameArray:
             return type(self), (array, key)
         count = array.refs.ndim
         refs = _outer(array.refs, key.tuple[:count])

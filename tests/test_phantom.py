@@ -538,8 +538,9 @@ def test_exports_are_complete_and_cheap():
 
 
 @pytest.mark.parametrize("name", ["imagedata_xr.testing", *MODULES])
-def test_examples_in_docstrings(name):
+def test_examples_in_docstrings(name, tmp_path, monkeypatch):
     """The examples in the docstrings give what they say."""
+    monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
-    result = doctest.testmod(module, extraglobs={"Phantom": Phantom})
+    result = doctest.testmod(module, extraglobs={"Phantom": Phantom, "testing": testing})
     assert result.failed == 0

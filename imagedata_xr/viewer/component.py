@@ -15,7 +15,7 @@ from imagedata_xr.viewer.scripts import module
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Stage"]
+__all__ = ["RENDERING", "Stage"]
 
 # What the browser changes (``report.js``).
 HEARD: Final = frozenset(
@@ -24,6 +24,10 @@ HEARD: Final = frozenset(
         *("crosshair", "hide_text", "page", "records", "structures", "per_frame"),
     )
 )
+
+# Panel keeps style sheets for the document that is at work, which it takes to be that of any thread:
+# models of two documents are not made at the same time.
+RENDERING: Final = threading.RLock()
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from imagedata_xr.errors import MissingDependencyError, OptionError, WriteError
 from imagedata_xr.viewer import captions
+from imagedata_xr.viewer.component import RENDERING
 
 if TYPE_CHECKING:
     import os
@@ -56,7 +57,8 @@ def save_page(view: Viewer, path: str | os.PathLike[str]) -> Path:
     from bokeh.resources import INLINE
 
     page, text = view.page(offline=True), io.StringIO()
-    page.save(text, resources=INLINE, title="imagedata_xr")
+    with RENDERING:
+        page.save(text, resources=INLINE, title="imagedata_xr")
     whole = STYLES.sub(_inline, text.getvalue())
     _replace(target, lambda partial: partial.write_text(whole, encoding="utf-8"))
     return target

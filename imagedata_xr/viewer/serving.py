@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imagedata_xr.errors import OptionError
+from imagedata_xr.viewer.component import RENDERING
 
 if TYPE_CHECKING:
     from imagedata_xr.viewer.viewer import Viewer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Server", "serve", "wait_for_regions"]
 
 HOST = "127.0.0.1"
+TITLE = "imagedata_xr"
 # A closed tab ends the session after this time, ms, so that a waiting script goes on; a page that
 # is loaded anew is back sooner.
 CHECK_MS, LIFETIME_MS = 500, 4000
@@ -80,10 +82,11 @@ def serve(view: Viewer, *, port: int = 0, browser: bool = True, blocking: bool =
     view.on_done(lambda: threading.Timer(ANSWER_S, closed.set).start())
     sessions: set[str] = set()
 
-    def page() -> Any:
+    def page() -> None:
         pn.state.on_session_destroyed(lambda context: _left(sessions, context.id, closed))
         sessions.add(pn.state.curdoc.session_context.id)
-        return view.page()
+        with RENDERING:
+            view.page().server_doc(pn.state.curdoc, TITLE)
 
     thread = pn.serve(
         {token: page},
@@ -93,7 +96,7 @@ def serve(view: Viewer, *, port: int = 0, browser: bool = True, blocking: bool =
         show=False,
         threaded=True,
         verbose=False,
-        title="imagedata_xr",
+        title=TITLE,
         use_index=False,
         check_unused_sessions_milliseconds=CHECK_MS,
         unused_session_lifetime_milliseconds=LIFETIME_MS,
