@@ -148,15 +148,18 @@ def as_write_error(target: object) -> Iterator[None]:
 
 def _put(part: Path, place: Path, ours: re.Pattern[str], *, overwrite: bool) -> None:
     """Give a finished folder its name; what had the name before is in `part` then."""
-    if not place.exists():
-        part.replace(place)
-        return
-    if not overwrite or not any(place.iterdir()):
-        if os.name == "nt":  # pragma: no cover - a folder there replaces none
+    there = place.exists()
+    if not (overwrite and there and any(place.iterdir())):
+        if there and os.name == "nt":  # pragma: no cover - a folder there replaces none
             place.rmdir()
-        # Fails where the folder is not empty any more.
-        part.replace(place)
-        return
+        try:
+            part.replace(place)
+        except OSError as error:
+            # It is not empty: a folder that is swapped while it is listed may look so.
+            if not overwrite or error.errno not in _TAKEN:
+                raise
+        else:
+            return
     if not _rename(part, place, _EXCHANGE):
         old = part.with_name(f"{part.name}-old")
         place.replace(old)
