@@ -13,6 +13,8 @@ from imagedata_xr.errors import OptionError
 from imagedata_xr.viewer.component import RENDERING
 
 if TYPE_CHECKING:
+    import asyncio
+
     from imagedata_xr.viewer.viewer import Viewer
 
 __all__ = ["Server", "serve", "wait_for_regions"]
@@ -101,6 +103,7 @@ def serve(view: Viewer, *, port: int = 0, browser: bool = True, blocking: bool =
         check_unused_sessions_milliseconds=CHECK_MS,
         unused_session_lifetime_milliseconds=LIFETIME_MS,
     )
+    thread.asyncio_loop.set_exception_handler(_unhandled)
     url = f"http://{HOST}:{port}/{token}"
     _listening(port)
     print(f"The viewer is at {url}", flush=True)  # noqa: T201 - the way to it without a browser
@@ -116,6 +119,14 @@ def wait_for_regions(view: Viewer, *, port: int = 0, browser: bool = True) -> No
         server.wait()
     finally:
         server.stop()
+
+
+def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Be silent where a tab is closed while a picture is on its way to it."""
+    from tornado.websocket import WebSocketClosedError
+
+    if not isinstance(context.get("exception"), WebSocketClosedError):
+        loop.default_exception_handler(context)
 
 
 def _left(sessions: set[str], session: str, closed: threading.Event) -> None:

@@ -358,7 +358,9 @@ class Viewer(PanelViewer):  # type: ignore[misc, unused-ignore]
         ]
 
     def _answer(self, message: Any) -> list[dict[str, Any]]:
-        if message.get("done") and self._finished is not None:
+        if message.get("done"):
+            return [{"done": True}]
+        if message.get("ended") and self._finished is not None:
             self._finished()
         if "curve" in message:
             return [{"curve": self._voxel_curve(*message["curve"])}]

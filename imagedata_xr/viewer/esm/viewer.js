@@ -90,6 +90,7 @@ class Viewer {
   }
 
   arrived(message) {
+    if (message.done) return this.end()
     if (message.curve !== undefined) {
       const asked = this.waiting
       this.waiting = null
@@ -329,7 +330,13 @@ class Viewer {
   done() {
     if (!this.model.blocking) return
     this.model.send_msg({ done: true })
+  }
+
+  // Python answers in turn: what was drawn before is there, too, and nothing is on its way here.
+  end() {
+    if (this.root.querySelector(".end")) return
     element("div", "end", this.root, "Done: the regions are with Python. This page can be closed.")
+    this.model.send_msg({ ended: true })
   }
 
   buildHelp(root) {
