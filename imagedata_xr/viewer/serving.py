@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
 import threading
@@ -13,8 +14,6 @@ from imagedata_xr.errors import OptionError
 from imagedata_xr.viewer.component import RENDERING
 
 if TYPE_CHECKING:
-    import asyncio
-
     from imagedata_xr.viewer.viewer import Viewer
 
 __all__ = ["Server", "serve", "wait_for_regions"]
@@ -24,8 +23,8 @@ TITLE = "imagedata_xr"
 # A closed tab ends the session after this time, ms, so that a waiting script goes on; a page that
 # is loaded anew is back sooner.
 CHECK_MS, LIFETIME_MS = 500, 4000
-# The page has the answer to its last message before the server ends.
-ANSWER_S = 0.3
+# So long the server waits for answers that are on their way to a page, before it ends.
+ANSWER_S = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +47,9 @@ class Server:
         return self._closed.wait(timeout)
 
     def stop(self) -> None:
-        """End the server."""
-        self._thread.stop()
+        """End the server, when the messages that it has in hand are answered."""
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(_end(self._thread), self._thread.asyncio_loop)
 
 
 def serve(view: Viewer, *, port: int = 0, browser: bool = True, blocking: bool = False) -> Server:
@@ -81,7 +81,7 @@ def serve(view: Viewer, *, port: int = 0, browser: bool = True, blocking: bool =
     token = secrets.token_urlsafe(24)
     closed = threading.Event()
     view.stage.blocking = blocking
-    view.on_done(lambda: threading.Timer(ANSWER_S, closed.set).start())
+    view.on_done(closed.set)
     sessions: set[str] = set()
 
     def page() -> None:
@@ -119,6 +119,19 @@ def wait_for_regions(view: Viewer, *, port: int = 0, browser: bool = True) -> No
         server.wait()
     finally:
         server.stop()
+
+
+async def _end(thread: Any) -> None:
+    # Panel cancels what is running, and Tornado prints a traceback for each message among it.
+    clock = asyncio.get_running_loop().time
+    last = clock() + ANSWER_S
+    while (running := _in_hand()) and clock() < last:
+        await asyncio.wait(running, timeout=last - clock())
+    thread.stop()
+
+
+def _in_hand() -> list[asyncio.Task[Any]]:
+    return [task for task in asyncio.all_tasks() if "on_message" in repr(task.get_coro())]
 
 
 def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
