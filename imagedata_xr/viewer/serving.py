@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import socket
 import threading
@@ -123,15 +124,20 @@ def wait_for_regions(view: Viewer, *, port: int = 0, browser: bool = True) -> No
 
 async def _end(thread: Any) -> None:
     # Panel cancels what is running, and Tornado prints a traceback for each message among it.
-    clock = asyncio.get_running_loop().time
-    last = clock() + ANSWER_S
-    while (running := _in_hand()) and clock() < last:
-        await asyncio.wait(running, timeout=last - clock())
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ANSWER_S):
+            while running := _in_hand():
+                await asyncio.wait(running)
     thread.stop()
 
 
 def _in_hand() -> list[asyncio.Task[Any]]:
-    return [task for task in asyncio.all_tasks() if "on_message" in repr(task.get_coro())]
+    # Bokeh's name for the task that takes a message and answers it; it keeps no list of them.
+    return [
+        task
+        for task in asyncio.all_tasks()
+        if getattr(task.get_coro(), "__name__", "") == "on_message"
+    ]
 
 
 def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
