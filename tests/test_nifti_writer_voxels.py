@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from imagedata_xr.errors import (
     WriteError,
 )
 from imagedata_xr.formats.nifti import to_nifti
+from imagedata_xr.formats.nifti.packed import Packing
 
 nib = pytest.importorskip("nibabel")
 
@@ -230,15 +232,17 @@ def test_processes_can_write(tmp_path):
     np.testing.assert_array_equal(np.asarray(nib.load(path).dataobj).T, da.values[..., ::-1, :])
 
 
+PACKERS = {
+    "isal": ("isal.isal_zlib", "isal.igzip_threaded"),
+    "zlib_ng": ("zlib_ng.zlib_ng", "zlib_ng.gzip_ng_threaded"),
+}
+
+
 @pytest.mark.parametrize("missing", ["", "isal", "zlib_ng", "both"])
 @pytest.mark.parametrize("columns", [6, 9000])
 def test_gzip_with_the_packages_that_are_there(tmp_path, monkeypatch, missing, columns):
     """The standard library is enough; the file holds no name or time; equal images are equal files."""
-    names = {
-        "isal": ("isal.isal_zlib", "isal.igzip_threaded"),
-        "zlib_ng": ("zlib_ng.zlib_ng", "zlib_ng.gzip_ng_threaded"),
-    }
-    for package, modules in names.items():
+    for package, modules in PACKERS.items():
         if missing in (package, "both"):
             for module in modules:
                 monkeypatch.setitem(sys.modules, module, None)
@@ -251,6 +255,30 @@ def test_gzip_with_the_packages_that_are_there(tmp_path, monkeypatch, missing, c
     assert path.read_bytes()[3:8] == bytes(5)
     again = to_nifti(da, tmp_path / "b.nii.gz")
     assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(("package", "missing"), [("isal", "zlib_ng"), ("zlib_ng", "isal")])
+def test_compressed_files_end_on_a_slow_machine(tmp_path, monkeypatch, package, missing):
+    """A file is complete however late its end comes; once, those that packed had left by then."""
+    pytest.importorskip(package)
+    for name in PACKERS[missing]:
+        monkeypatch.setitem(sys.modules, name, None)
+    close = Packing.close
+
+    def late(self):
+        time.sleep(0.5)
+        close(self)
+
+    monkeypatch.setattr(Packing, "close", late)
+    da = image(dtype="int16", shape=(40, 200, 190))
+    da.values[:] = np.random.default_rng(0).integers(0, 3000, da.shape)
+    target = tmp_path / "a.nii.gz"
+    # A daemon: where it hangs, the test fails and does not hang.
+    writing = threading.Thread(target=to_nifti, args=(da, target), daemon=True)
+    writing.start()
+    writing.join(60)
+    assert not writing.is_alive()
+    np.testing.assert_array_equal(nib.load(target).dataobj.get_unscaled(), da.values[:, ::-1].T)
 
 
 @pytest.mark.parametrize("noise", [False, True])

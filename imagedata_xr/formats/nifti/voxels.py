@@ -11,7 +11,7 @@ import contextlib
 import importlib
 import math
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
@@ -23,6 +23,7 @@ from imagedata_xr.schema import COLUMN, RGB, ROW, SLICE, SPATIAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from concurrent.futures import Executor, Future
     from pathlib import Path
 
     import xarray as xr
@@ -130,11 +131,12 @@ def write_voxels(path: Path, voxels: Voxels, header: bytes, *, gzipped: bool) ->
         Where a value does not fit into the type of the file.
     """
     if voxels.array.chunks is None:
-        with _opened(path, gzipped=gzipped) as file:
+        # What packs in threads gives up, without an error, when the thread that began it has ended.
+        with ThreadPoolExecutor(1) as thread, _opened(path, gzipped=gzipped) as file:
             file.write(header)
             volumes = _volumes(voxels.array, voxels.layout)
             # What packs may still hold the last piece when it gets the next one.
-            _write_behind(file, _pieces(volumes, voxels.dtype, anew=gzipped))
+            _write_behind(thread, file, _pieces(volumes, voxels.dtype, anew=gzipped))
         return
     plain = path.with_stem(f"{path.stem}-plain") if gzipped else path
     try:
@@ -259,16 +261,20 @@ def _pieces(volumes: Iterable[NDArray[Any]], dtype: DType, *, anew: bool) -> Ite
             yield buffers[0][: len(planes)]
 
 
-def _write_behind(file: BinaryIO, pieces: Iterable[NDArray[Any]]) -> None:
+def _write_behind(thread: Executor, file: BinaryIO, pieces: Iterable[NDArray[Any]]) -> None:
     """Write pieces by a thread, while the next one is made."""
-    with ThreadPoolExecutor(1) as thread:
-        writing = None
+    writing: Future[int] | None = None
+    try:
         for piece in pieces:
             if writing is not None:
                 writing.result()
             writing = thread.submit(file.write, piece.data)
+    finally:
+        # The file is closed next, whatever went wrong.
         if writing is not None:
-            writing.result()
+            wait((writing,))
+    if writing is not None:
+        writing.result()
 
 
 def _in_file_order(spatial: list[str], before: int, layout: Layout) -> tuple[Any, ...]:
