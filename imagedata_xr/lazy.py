@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from math import prod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from imagedata_xr.loading import load
 from imagedata_xr.progress import track
-from imagedata_xr.sources.ahead import ahead, by_threads, cores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     import numpy.typing as npt
     import xarray as xr
 
-    from imagedata_xr.frames import PixelRef
+    from imagedata_xr.loading import FrameReader
 
 # Bytes of rows that are read together where only some columns of them are wanted.
 _BANDS = 1 << 20
 
-__all__ = ["FrameArray", "FrameReader", "lazily", "unread_refs"]
-
-
-class FrameReader(Protocol):
-    """
-    Reads the pixels of one frame; picklable, holds no open file.
-
-    One that can read some rows alone has ``read_rows(ref, first, out)``, which puts as many as
-    ``out`` has there, from row ``first`` on. One whose decoder lets other threads work says so with
-    ``at_once(ref)``.
-    """
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of every frame it returns."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Rows and columns, and 3 for colour."""
-
-    def read(self, ref: PixelRef, out: npt.NDArray[Any]) -> None:
-        """Put the frame's values into ``out``, an array of `shape` and `dtype`."""
+__all__ = ["FrameArray", "lazily", "unread_refs"]
 
 
 class FrameArray(BackendArray):
@@ -86,25 +64,15 @@ class FrameArray(BackendArray):
         if not whole:
             return self._read_parts(refs, plane)
         result = np.empty((*refs.shape, *self.reader.shape), self.dtype)
-        flat = result.reshape((-1, *self.reader.shape))
-        reader = self.reader
-
-        def read(number: int, ref: PixelRef | None) -> None:
-            if ref is None:
-                flat[number] = 0
-            else:
-                reader.read(ref, flat[number])
-
-        self._each(read, refs)
+        self._load(refs, None, result.reshape((-1, *self.reader.shape)))
         return result
 
     def _read_parts(self, refs: npt.NDArray[Any], plane: tuple[Any, ...]) -> npt.NDArray[Any]:
         """Read some rows and columns of each frame: bands of rows, so many at a time."""
         reader = self.reader
         rows = np.arange(reader.shape[0])[plane[0]]
-        read_rows = getattr(reader, "read_rows", None)
         first, last = 0, reader.shape[0]
-        if read_rows is not None and rows.size:
+        if hasattr(reader, "read_rows") and rows.size:
             first, last = int(rows.min()), int(rows.max()) + 1
         band = (last - first, *reader.shape[1:])
         within = (rows - first, *plane[1:])
@@ -113,44 +81,18 @@ class FrameArray(BackendArray):
         result = np.empty((flat.size, *parts), self.dtype)
         at_once = max(1, _BANDS // max(1, prod(band) * self.dtype.itemsize))
         bands = np.empty((min(at_once, flat.size), *band), self.dtype)
-
-        def read(number: int, ref: PixelRef | None) -> None:
-            if ref is None:
-                bands[number] = 0
-            elif read_rows is None:
-                reader.read(ref, bands[number])
-            else:
-                read_rows(ref, first, bands[number])
-
         for start in range(0, flat.size, at_once):
             chosen = flat[start : start + at_once]
-            self._each(read, chosen)
+            self._load(chosen, first, bands[: len(chosen)])
             result[start : start + at_once] = _outer(bands[: len(chosen)], (slice(None), *within))
         return result.reshape((*refs.shape, *parts))
 
-    def _each(self, read: Callable[[int, PixelRef | None], None], refs: npt.NDArray[Any]) -> None:
-        """Call a function with the number of each frame and where it is."""
+    def _load(self, refs: npt.NDArray[Any], first: int | None, out: npt.NDArray[Any]) -> None:
+        """Fill `out` with frames, or with rows of them."""
         flat = refs.ravel().tolist()
-        done: Iterator[None]
-        if len(flat) > 1 and self._decodes_at_once(flat):
-            done = by_threads(lambda one: read(*one), enumerate(flat), cores())
-        else:
-            done = (ahead if _in_parallel(flat) else map)(lambda one: read(*one), enumerate(flat))
-        for _ in zip(track(flat, "reading", show=self.progress), done, strict=True):
-            pass
-
-    def _decodes_at_once(self, refs: Sequence[PixelRef | None]) -> bool:
-        """Tell whether all frames need a decoder that lets other threads work."""
-        at_once = getattr(self.reader, "at_once", None)
-        return at_once is not None and all(ref is None or at_once(ref) for ref in refs)
-
-
-def _in_parallel(refs: Sequence[PixelRef | None]) -> bool:
-    """Tell whether threads may help: decoders let only one of them work at a time."""
-    return all(
-        ref is None or (ref.length > 0 and getattr(ref.source, "in_parallel", False))
-        for ref in refs
-    )
+        with closing(load(self.reader, flat, first, out)) as done:
+            for _ in zip(track(flat, "reading", show=self.progress), done, strict=True):
+                pass
 
 
 def _outer(array: Any, key: tuple[Any, ...]) -> npt.NDArray[Any]:

@@ -24,7 +24,7 @@ LEVELS = (
     ("index",),
     ("frames",),
     ("sources", "sortkeys"),
-    ("transports",),
+    ("transports", "loading"),
     ("sorting", "lazy", "targets", "copies"),
     ("dataset", "provenance", "stored"),
     ("construct",),
@@ -151,7 +151,7 @@ def test_imports_are_found():
     seen = {(one.importer, one.target, one.at_start) for one in IMPORTS}
     assert ("imagedata_xr.index", "imagedata_xr.geometry", True) in seen
     assert ("imagedata_xr.lazy", "xarray.core.indexing", True) in seen
-    assert ("imagedata_xr.lazy", "imagedata_xr.frames", False) in seen
+    assert ("imagedata_xr.loading", "imagedata_xr.frames", False) in seen
     assert ("imagedata_xr.progress", "tqdm.auto.tqdm", False) in seen
 
 

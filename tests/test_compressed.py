@@ -90,7 +90,7 @@ def test_several_threads_decode(tmp_path, monkeypatch):
         return original(data, form)
 
     monkeypatch.setattr(decoding, "_fast", watched)
-    monkeypatch.setattr("imagedata_xr.lazy.cores", lambda: 2)
+    monkeypatch.setattr("imagedata_xr.loading.cores", lambda: 2)
     image = xr.open_dataarray(tmp_path, engine="dicom").load()
     assert len(names) == 2
     assert sorted(map(np.sum, image.values)) == sorted(map(np.sum, values))

@@ -16,7 +16,7 @@ import imagedata_xr  # noqa: F401 - registers the accessor
 from imagedata_xr.errors import FormatError, ImagedataError, PixelError
 from imagedata_xr.formats.dicom.headers import read_header, read_headers
 from imagedata_xr.formats.dicom.instance import frames_of
-from imagedata_xr.sources import LocalFile, ahead, files, find_sources
+from imagedata_xr.sources import LocalFile, ahead, files, find_sources, parts
 from imagedata_xr.testing import Phantom, write_series
 
 SHAPE = (24, 9, 7)
@@ -147,13 +147,13 @@ def test_results_come_in_order(fails):
 
 
 def slow_files(monkeypatch, gate):
-    plain = LocalFile.read_into
+    plain = parts.fill
 
-    def read_into(self, start, buffer):
+    def fill(*where):
         with gate:
-            return plain(self, start, buffer)
+            return plain(*where)
 
-    monkeypatch.setattr(LocalFile, "read_into", read_into)
+    monkeypatch.setattr(parts, "fill", fill)
 
 
 def test_pixels_from_a_slow_disk(tmp_path, monkeypatch):
@@ -200,11 +200,11 @@ def test_only_the_rows_are_read(tmp_path, monkeypatch):
     write_series(Phantom(shape=(3, 9, 7), axes={"time": [0, 1, 2]}), tmp_path)
     image = xr.open_dataarray(tmp_path, engine="dicom")
     read = []
-    plain = LocalFile.read_into
+    plain = parts.fill
     monkeypatch.setattr(
-        LocalFile,
-        "read_into",
-        lambda self, start, buffer: read.append(len(buffer)) or plain(self, start, buffer),
+        parts,
+        "fill",
+        lambda opened, start, buffer: read.append(len(buffer)) or plain(opened, start, buffer),
     )
     course = image.isel(slice=1, row=4, column=2).values
     assert read == [7 * 2] * 3

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from imagedata_xr.sources.files import LocalFile, MemoryBytes, RemoteFile
 from imagedata_xr.sources.find import find_sources, neighbour
+from imagedata_xr.sources.parts import read_parts
 from imagedata_xr.sources.tarred import TarMember
 from imagedata_xr.sources.zipped import ZipMember
 
@@ -20,4 +21,5 @@ __all__ = [
     "ZipMember",
     "find_sources",
     "neighbour",
+    "read_parts",
 ]

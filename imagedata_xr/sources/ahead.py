@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Future
 
 __all__ = ["ahead", "by_threads", "cores"]
@@ -60,7 +60,7 @@ def cores() -> int:
 
 def by_threads(
     function: Callable[[_T], _R], items: Iterable[_T], workers: int = _WORKERS
-) -> Iterator[_R]:
+) -> Generator[_R]:
     """
     Yield what a function gives for each item, in their order, made by threads.
 

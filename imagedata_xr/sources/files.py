@@ -6,7 +6,7 @@ import io
 import os
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from imagedata_xr.errors import (
     ImagedataError,
@@ -21,9 +21,17 @@ if TYPE_CHECKING:
 
     _T = TypeVar("_T")
 
-__all__ = ["LocalFile", "MemoryBytes", "RemoteFile", "source_error", "through_fsspec"]
+__all__ = [
+    "READ_ONLY",
+    "LocalFile",
+    "MemoryBytes",
+    "RemoteFile",
+    "fill",
+    "source_error",
+    "through_fsspec",
+]
 
-_BINARY = getattr(os, "O_BINARY", 0)
+READ_ONLY: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 # One read call returns at most 2 GiB on Linux and macOS.
 _LARGEST_READ = 1 << 30
 _STORES = ("http://", "https://", "s3://", "gs://", "gcs://", "abfs://", "az://")
@@ -103,10 +111,10 @@ class LocalFile:
             The file is gone or cannot be read.
         """
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | _BINARY)
+            descriptor = os.open(self.path, READ_ONLY)
             try:
                 status = os.fstat(descriptor)
-                self._check(status)
+                self.check(status)
                 wanted = max(status.st_size - start, 0)
                 if length is not None:
                     wanted = min(wanted, length)
@@ -128,10 +136,10 @@ class LocalFile:
             The file is gone or cannot be read.
         """
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | _BINARY)
+            descriptor = os.open(self.path, READ_ONLY)
             try:
-                self._check(os.fstat(descriptor))
-                return _fill(descriptor, start, buffer)
+                self.check(os.fstat(descriptor))
+                return fill(descriptor, start, buffer)
             finally:
                 os.close(descriptor)
         except (OSError, ValueError) as error:
@@ -151,7 +159,7 @@ class LocalFile:
         except (OSError, ValueError) as error:
             raise source_error(self.path, error) from error
         try:
-            self._check(os.fstat(file.fileno()))
+            self.check(os.fstat(file.fileno()))
         except SourceError:
             file.close()
             raise
@@ -161,12 +169,14 @@ class LocalFile:
         """Return the file as it is now: what changes it later is noticed."""
         return LocalFile(self.path, (status.st_mtime_ns, status.st_size))
 
-    def _check(self, status: os.stat_result) -> None:
+    def check(self, status: os.stat_result) -> None:
+        """Raise `SourceError` where the file has changed since its stamp was taken."""
         if self.stamp not in (None, (status.st_mtime_ns, status.st_size)):
             raise SourceError(f"{self.path}: has changed since it was opened: open it again")
 
 
-def _fill(descriptor: int, start: int, buffer: memoryview) -> int:
+def fill(descriptor: int, start: int, buffer: memoryview) -> int:
+    """Fill a buffer with the bytes from `start`; return how many there were, fewer at the end."""
     if not hasattr(os, "preadv"):
         # Windows.
         os.lseek(descriptor, start, os.SEEK_SET)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagedata_xr.errors import PixelError
-from imagedata_xr.formats.dicom.pixels import PixelReader, stored_dtype
+from imagedata_xr.formats.dicom.pixels import PixelReader
+from imagedata_xr.formats.dicom.pixeltypes import stored_dtype
 
 if TYPE_CHECKING:
     import numpy.typing as npt

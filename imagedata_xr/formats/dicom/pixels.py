@@ -10,83 +10,27 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from imagedata_xr.errors import PixelError
 from imagedata_xr.formats.dicom.decoding import decoded, is_parallel
-from imagedata_xr.sources import LocalFile
+from imagedata_xr.formats.dicom.pixeltypes import result_dtype, stored_dtype, stored_range
+from imagedata_xr.sources import LocalFile, read_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
 
     from imagedata_xr.frames import PixelFormat, PixelRef
 
-__all__ = ["PixelReader", "reader_for", "stored_dtype"]
+__all__ = ["PixelReader", "reader_for"]
 
-
-def stored_dtype(form: PixelFormat) -> np.dtype[Any]:
-    """
-    Return the type of the stored pixel cells.
-
-    Raises
-    ------
-    PixelError
-        Bits Allocated has a value that no image can have.
-    """
-    return _cell(form.bits_allocated, signed=form.signed, real=form.real)
-
-
-@lru_cache(maxsize=64)
-def _cell(bits: int, *, signed: bool, real: bool) -> np.dtype[Any]:
-    if real:
-        return np.dtype(f"f{bits // 8}")
-    if bits == 1:
-        return np.dtype("u1")
-    if bits not in (8, 16, 32, 64):
-        raise PixelError(f"Bits Allocated is {bits}, not 1, 8, 16, 32 or 64")
-    return np.dtype(f"{'i' if signed else 'u'}{bits // 8}")
-
-
-def _stored_range(form: PixelFormat) -> tuple[int, int]:
-    bits = 1 if form.bits_allocated == 1 else form.bits_stored
-    return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if form.signed else (0, (1 << bits) - 1)
-
-
-def _result_dtype(refs: Iterable[PixelRef], *, rescale: bool) -> np.dtype[Any]:
-    """Return the smallest type that holds every value exactly: integers if they can be, float32."""
-    kinds = {(ref.format, ref.slope, ref.intercept) for ref in refs}
-    forms = {form for form, _, _ in kinds}
-    stored = {stored_dtype(form) for form in forms}
-    if any(form.real for form in forms):
-        return np.result_type(*stored)
-    identity = all(slope == 1 and intercept == 0 for _, slope, intercept in kinds)
-    if not rescale or identity or any(form.colour for form in forms):
-        return np.result_type(*stored)
-    if all(slope.is_integer() and intercept.is_integer() for _, slope, intercept in kinds):
-        return _integer_dtype(kinds, stored)
-    return np.dtype(np.float32 if max(form.bits_stored for form in forms) <= 16 else np.float64)
-
-
-def _integer_dtype(
-    kinds: Iterable[tuple[PixelFormat, float, float]], stored: set[np.dtype[Any]]
-) -> np.dtype[Any]:
-    ends = [
-        int(slope) * value + int(intercept)
-        for form, slope, intercept in kinds
-        for value in _stored_range(form)
-    ]
-    low, high = min(ends), max(ends)
-    candidates: list[np.dtype[Any]] = [np.dtype(name) for name in ("i2", "i4", "i8")]
-    if len(stored) == 1:
-        candidates = [*stored, *candidates]
-    for dtype in candidates:
-        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
-            return dtype
-    return np.dtype(np.float64)
+# Bytes of frames that are read and converted together: they stay in the cache of a core.
+_TOGETHER = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,35 +65,40 @@ class PixelReader:
         SourceError
             The file cannot be read any more.
         """
-        stored = self._stored(ref, 0, out)
-        if stored is None:
-            stored = self._tile(ref) if ref.tile is not None else _whole(ref)
-            if stored.shape != self.shape:
-                raise PixelError(
-                    f"{ref.source.name}: the pixels have the shape {stored.shape}, the header says "
-                    f"{self.shape}"
-                )
-        self._put(stored, ref, out)
+        if self._straight((ref,), 0, out[np.newaxis]):
+            return
+        stored = self._tile(ref) if ref.tile is not None else _whole(ref)
+        if stored.shape != self.shape:
+            raise PixelError(
+                f"{ref.source.name}: the pixels have the shape {stored.shape}, the header says "
+                f"{self.shape}"
+            )
+        self._put(stored, ref, ref.slope, out)
 
-    def _put(self, stored: npt.NDArray[Any], ref: PixelRef, out: npt.NDArray[Any]) -> None:
+    def _put(
+        self, stored: npt.NDArray[Any], ref: PixelRef, slope: Any, out: npt.NDArray[Any]
+    ) -> None:
         """Put what stored values mean into `out`, which may hold them."""
         real = ref.format.real
         if self.rescale and not ref.format.colour and not real:
-            self._rescale(stored, ref, out)
+            self._rescale(stored, slope, ref.intercept, out)
         elif stored is not out:
             out[...] = stored
         if ref.padding is not None and self.rescale and self.dtype.kind == "f" and not real:
             first, last = ref.padding
             out[(stored >= first) & (stored <= last)] = np.nan
 
-    def _rescale(self, stored: npt.NDArray[Any], ref: PixelRef, out: npt.NDArray[Any]) -> None:
+    def _rescale(
+        self, stored: npt.NDArray[Any], slope: Any, intercept: float, out: npt.NDArray[Any]
+    ) -> None:
         """Put slope times stored value plus intercept into `out`, in its own type at each step."""
         source = stored
-        if ref.slope != 1:
-            np.multiply(source, self.dtype.type(ref.slope), out=out, dtype=self.dtype)
+        if isinstance(slope, np.ndarray) or slope != 1:
+            factor = slope if isinstance(slope, np.ndarray) else self.dtype.type(slope)
+            np.multiply(source, factor, out=out, dtype=self.dtype)
             source = out
-        if ref.intercept != 0:
-            np.add(source, self.dtype.type(ref.intercept), out=out, dtype=self.dtype)
+        if intercept != 0:
+            np.add(source, self.dtype.type(intercept), out=out, dtype=self.dtype)
             source = out
         if source is not out:
             out[...] = source
@@ -175,12 +124,9 @@ class PixelReader:
             As `read` does.
         """
         count, form = len(out), ref.format
-        if not count:
+        if not count or self._straight((ref,), first, out[np.newaxis]):
             return
-        stored = self._stored(ref, first, out)
-        if stored is not None:
-            self._put(stored, ref, out)
-        elif count == self.shape[0]:
+        if count == self.shape[0]:
             self.read(ref, out)
         elif ref.length and ref.offset is not None and ref.tile is None and form.samples == 1:
             width = form.columns * form.bits_allocated // 8
@@ -196,39 +142,95 @@ class PixelReader:
             self.read(ref, frame)
             out[...] = frame[first : first + count]
 
-    def _stored(self, ref: PixelRef, first: int, out: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    def read_frames(self, refs: Sequence[PixelRef], first: int, out: npt.NDArray[Any]) -> None:
         """
-        Read native rows of a local file, from `first` on, without a copy between; None for others.
+        Put some rows of several frames into `out`, in as few steps as they allow.
+
+        Parameters
+        ----------
+        refs : sequence of PixelRef
+        first : int
+            Number of the first row.
+        out : ndarray, shape (frames, rows, columns) or (frames, rows, columns, 3)
+
+        Raises
+        ------
+        PixelError, MissingDependencyError, SourceError
+            As `read` does: of the first frame that cannot be read.
+        """
+        together = max(1, _TOGETHER // max(1, out[0].nbytes))
+        room = np.empty(together * out[0].nbytes, np.uint8)
+        for start in range(0, len(refs), together):
+            some, places = refs[start : start + together], out[start : start + together]
+            if not places.size or self._straight(some, first, places, room):
+                continue
+            for ref, place in zip(some, places, strict=True):
+                self.read_rows(ref, first, place)
+
+    def _straight(
+        self,
+        refs: Sequence[PixelRef],
+        first: int,
+        out: npt.NDArray[Any],
+        room: npt.NDArray[np.uint8] | None = None,
+    ) -> bool:
+        """
+        Read native rows of local files, from `first` on, without a copy between; False for others.
 
         Where their type is as wide as that of `out`, they are read to their place: integers that
-        fit in both are the same bits, up to a multiple of the type's range.
+        fit in both are the same bits, up to a multiple of the type's range. Others are read to
+        `room`, if they fit in it.
         """
-        form, source = ref.format, ref.source
-        if (
-            not isinstance(source, LocalFile)
-            or ref.tile is not None
-            or ref.offset is None
-            or not ref.length
-            or form.samples > 1
-            or out.ndim != 2
-            or out.shape[1] != form.columns
-        ):
-            return None
+        form = refs[0].format
+        if form.samples > 1 or out.ndim != 3 or out.shape[2] != form.columns:
+            return False
         dtype = stored_dtype(form)
+        row = form.columns * dtype.itemsize
+        whole = form.rows * row
+        if first + out.shape[1] > form.rows:
+            return False
+        files, starts = [], []
+        for ref in refs:
+            file, start = ref.source, ref.offset
+            if (
+                ref.length != whole
+                or start is None
+                or ref.tile is not None
+                or type(file) is not LocalFile
+                or (ref.format is not form and ref.format != form)
+            ):
+                return False
+            files.append(file)
+            starts.append(start + first * row)
         alike = dtype == out.dtype or (
             dtype.itemsize == out.dtype.itemsize and dtype.kind in "iu" and out.dtype.kind in "iu"
         )
         there = alike and out.flags.c_contiguous
-        place = out.view(dtype) if there else np.empty(out.shape, dtype)
-        row = form.columns * dtype.itemsize
-        if row * form.rows != ref.length or first + len(out) > form.rows:
-            return None
-        count = source.read_into(ref.offset + first * row, place.data.cast("B"))
+        place = out.view(dtype) if there else _array(out.shape, dtype, room)
+        count = read_parts(files, starts, place.data.cast("B"))
         if count < place.nbytes:
-            raise _cut_off(ref, count)
+            number, count = divmod(count, place[0].nbytes)
+            raise _cut_off(refs[number], count)
         if not form.real:
             _clean(place, form, place)
-        return out if there else place
+        self._put_each(out if there else place, refs, out)
+        return True
+
+    def _put_each(
+        self, stored: npt.NDArray[Any], refs: Sequence[PixelRef], out: npt.NDArray[Any]
+    ) -> None:
+        """Put what the stored values of several frames mean into `out`: at once where they can."""
+        one = refs[0]
+        if not one.format.colour and all(
+            ref.intercept == one.intercept and ref.padding == one.padding for ref in refs
+        ):
+            slope: Any = one.slope
+            if self.rescale and any(ref.slope != slope for ref in refs):
+                slope = np.array([self.dtype.type(ref.slope) for ref in refs])[:, None, None]
+            self._put(stored, one, slope, out)
+            return
+        for values, ref, place in zip(stored, refs, out, strict=True):
+            self._put(values, ref, ref.slope, place)
 
     def _tile(self, ref: PixelRef) -> npt.NDArray[Any]:
         """Cut a slice out of the stored image that holds it beside others."""
@@ -245,6 +247,16 @@ class PixelReader:
                 replace(ref, format=form, offset=ref.offset + row * width, length=length)
             )
         return band[:, column : column + self.shape[1]]
+
+
+def _array(
+    shape: tuple[int, ...], dtype: np.dtype[Any], room: npt.NDArray[np.uint8] | None
+) -> npt.NDArray[Any]:
+    """Return an array, in memory that is there if it fits."""
+    count = prod(shape) * dtype.itemsize
+    if room is None or room.size < count:
+        return np.empty(shape, dtype)
+    return room[:count].view(dtype).reshape(shape)
 
 
 @lru_cache(maxsize=64)
@@ -269,7 +281,7 @@ def reader_for(
         (float64 for more than 16 bits stored). False gives the stored values.
     """
     refs = list(refs)
-    dtype = _result_dtype(refs, rescale=rescale)
+    dtype = result_dtype(refs, rescale=rescale)
     colour = refs[0].format.colour
     if refs[0].format.palette_bits:
         dtype = np.dtype(f"u{max(ref.format.palette_bits for ref in refs) // 8}")
@@ -350,7 +362,7 @@ def _decoded(ref: PixelRef) -> npt.NDArray[Any]:
 
 def _has_other_bits(values: npt.NDArray[Any], form: PixelFormat) -> bool:
     """Tell whether bits above those stored are set: decoders differ in what they do about it."""
-    low, high = _stored_range(form)
+    low, high = stored_range(form)
     return values.dtype.kind in "iu" and bool(values.min() < low or values.max() > high)
 
 

@@ -34,7 +34,7 @@ from imagedata_xr.formats.dicom.headers.dictionary import TAG_OF
 from imagedata_xr.formats.dicom.headerstore import HeaderStore
 from imagedata_xr.formats.dicom.masks import MaskReader
 from imagedata_xr.formats.dicom.nested import sequences_of
-from imagedata_xr.formats.dicom.pixels import stored_dtype
+from imagedata_xr.formats.dicom.pixeltypes import stored_dtype
 from imagedata_xr.formats.dicom.segments import segment_attributes, segments_of
 from imagedata_xr.formats.dicom.whose import whose_of
 from imagedata_xr.frames import Frame, PixelRef, attribute
