@@ -192,6 +192,15 @@ def make(workload, folder):
         dataset.save_as(folder / f"image{number:06d}.dcm", enforce_file_format=True)
 
 
+def first_of(workload):
+    """Return the first file of a workload as a dataset without pixels."""
+    from imagedata_xr.testing import datasets
+
+    dataset = next(iter(datasets(_phantom(workload))))
+    dataset.update(_constant(workload.name))
+    return dataset
+
+
 def elements(path):
     """Return how many elements a header has, items of sequences included, and its length."""
     from pydicom import dcmread

@@ -23,7 +23,7 @@ PHANTOM = Phantom(axes={"time": TIMES}, shape=(5, 33, 31), orientation="oblique"
 
 def main(folder: str) -> None:
     """Average a folder of DICOM over time."""
-    series = xr.open_dataarray(folder, engine="dicom", sort="time", chunks={"time": 1, "slice": -1})
+    series = xr.open_dataarray(folder, engine="dicom", sort="time", chunks={"slice": 1})
     print(f"{series.nbytes / 1e6:.1f} MB in {series.data.npartitions} chunks, none of them read")
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,

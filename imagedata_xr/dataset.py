@@ -23,8 +23,10 @@ __all__ = ["COLOUR_LABELS", "Image", "Labels", "build", "canonical_order"]
 
 # Red, green, blue and alpha.
 COLOUR_LABELS: Final = (*schema.RGB_LABELS, "A")
-# Bytes of a chunk: what one task costs Dask is little beside reading this, and as much as Dask makes.
+# Bytes of a chunk: what one task costs Dask is little beside reading this; what leaves a worker of
+# 1 GB room for Dask's deviation, which needs nine times as much; as much as Dask makes.
 SMALL_CHUNK: Final = 8 << 20
+LARGE_CHUNK: Final = 32 << 20
 LARGEST_CHUNK: Final = 128 << 20
 RANK: Final = {name: k for k, name in enumerate((schema.VOLUME, *schema.ACQUISITION))}
 
@@ -78,6 +80,8 @@ class Image:
         Distance of rows and of columns, mm, of images without a position in the patient.
     colour : bool
         The last axis of the data holds red, green and blue, and maybe alpha.
+    by_volume : bool
+        One slice takes as long to read as its volume.
     """
 
     data: Any
@@ -88,6 +92,7 @@ class Image:
     encoding: Mapping[str, Any] = field(default_factory=dict)
     spacing: tuple[float, float] | None = None
     colour: bool = False
+    by_volume: bool = False
 
     @property
     def leading(self) -> tuple[str, ...]:
@@ -125,7 +130,7 @@ def build(image: Image) -> xr.Dataset:
 
 def _preferred(image: Image, variable: xr.Variable) -> dict[str, int]:
     """
-    Return the chunks of ``chunks={}``: whole volumes, of which small ones are joined.
+    Return the chunks of ``chunks={}``: slices with all their times, echoes, b values.
 
     What is not named is whole, and may be cut as one likes without a warning of xarray's.
     """
@@ -133,13 +138,32 @@ def _preferred(image: Image, variable: xr.Variable) -> dict[str, int]:
     leading = list(image.leading)
     chunks = {name: size for name, size in sizes.items() if name not in leading}
     held = math.prod(chunks.values()) * variable.dtype.itemsize
+    if image.by_volume or not image.dims or schema.SLICE not in leading:
+        return chunks | _volumes(leading, sizes, held)
+    while len(leading) > 1 and held * sizes[leading[-2]] <= LARGE_CHUNK:
+        held *= sizes[leading.pop(-2)]
+    if len(leading) > 1:
+        # Pieces as alike as can be.
+        size = sizes[leading[-2]]
+        pieces = math.ceil(size / max(1, LARGE_CHUNK // max(1, held)))
+        chunks |= dict.fromkeys(leading, 1) | {leading[-2]: math.ceil(size / pieces)}
+    elif held * sizes[schema.SLICE] > SMALL_CHUNK:
+        # Of long courses, users choose how many slices.
+        joined = SMALL_CHUNK // max(1, held)
+        chunks[schema.SLICE] = joined if held < SMALL_CHUNK // 4 else 1
+    return chunks
+
+
+def _volumes(leading: list[str], sizes: Mapping[str, int], held: int) -> dict[str, int]:
+    """Return the chunks that are whole volumes, of which small ones are joined."""
+    leading = list(leading)
     slices = sizes.get(schema.SLICE, 1)
     if schema.SLICE in leading and held * slices <= LARGEST_CHUNK:
         leading.remove(schema.SLICE)
         held *= slices
     while leading and held * sizes[leading[-1]] <= SMALL_CHUNK:
         held *= sizes[leading.pop()]
-    chunks |= dict.fromkeys(leading, 1)
+    chunks = dict.fromkeys(leading, 1)
     # Of large volumes, users choose how many slices.
     if leading and leading[-1] != schema.SLICE and held < SMALL_CHUNK // 4:
         chunks[leading[-1]] = max(1, SMALL_CHUNK // max(1, held))

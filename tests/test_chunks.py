@@ -49,25 +49,29 @@ def test_a_chunk_is_whole_frames(folder, chunks, time, slices):
     np.testing.assert_array_equal(image, xr.open_dataarray(folder, engine="dicom"))
 
 
-@pytest.mark.parametrize(
-    ("shape", "expected"),
-    [
-        # 2, 8 and 128 MB a volume: each is a chunk.
-        ((60, 20, 256, 256), (1, 20, 256, 256)),
-        ((3, 60, 16, 256, 256), (1, 1, 16, 256, 256)),
-        ((5, 256, 512, 512), (1, 256, 512, 512)),
-        # Larger volumes by slices.
-        ((600, 512, 512), (1, 512, 512)),
-        ((5, 600, 512, 512), (1, 1, 512, 512)),
-        # Single slices and small volumes: 8 MB.
-        ((100_000, 1, 256, 256), (64, 1, 256, 256)),
-        ((500, 8, 64, 64), (128, 8, 64, 64)),
-        ((30, 8, 64, 64), (30, 8, 64, 64)),
-        ((9, 500, 8, 64, 64), (1, 128, 8, 64, 64)),
-    ],
+# Shape, chunks of slices with their courses, chunks of volumes.
+LAYOUTS = (
+    ((60, 20, 256, 256), (60, 1, 256, 256), (1, 20, 256, 256)),
+    ((3, 60, 16, 256, 256), (3, 60, 1, 256, 256), (1, 1, 16, 256, 256)),
+    ((5, 256, 512, 512), (5, 1, 512, 512), (1, 256, 512, 512)),
+    # Volumes above 128 MB, courses above 32 MB.
+    ((5, 600, 512, 512), (5, 1, 512, 512), (1, 1, 512, 512)),
+    ((600, 20, 256, 256), (200, 1, 256, 256), (1, 20, 256, 256)),
+    ((9, 500, 8, 64, 64), (5, 500, 1, 64, 64), (1, 128, 8, 64, 64)),
+    ((40, 30, 2, 256, 256), (8, 30, 1, 256, 256), (1, 30, 2, 256, 256)),
+    ((100_000, 1, 256, 256), (256, 1, 256, 256), (64, 1, 256, 256)),
+    # What is small is joined: 8 MB.
+    ((100, 80, 64, 64), (100, 10, 64, 64), (12, 80, 64, 64)),
+    ((500, 8, 64, 64), (500, 1, 64, 64), (128, 8, 64, 64)),
+    ((30, 8, 64, 64), (30, 8, 64, 64), (30, 8, 64, 64)),
+    # One volume.
+    ((100, 512, 512), (100, 512, 512), (100, 512, 512)),
+    ((600, 512, 512), (1, 512, 512), (1, 512, 512)),
 )
-def test_chunks_of_the_engine(shape, expected):
-    """Neither as many tasks as frames, nor chunks larger than Dask's own."""
+
+
+def chunks_of_engine(shape, **options):
+    """Return what ``chunks={}`` makes of a series, and of the coordinates of its frames."""
     leading = ("te", "time")[4 - len(shape) + 1 :] if len(shape) > 3 else ()
     axis = Axis(np.arange(shape[-3]) * 2.0, (0, 0, 1))
     rows, columns = (Axis(np.arange(n) * 1.0, d) for n, d in zip(shape[-2:], AXES, strict=True))
@@ -75,10 +79,35 @@ def test_chunks_of_the_engine(shape, expected):
         np.broadcast_to(np.zeros((), "uint16"), shape),
         {name: Labels(np.arange(n) * 1.0) for name, n in zip(leading, shape, strict=False)},
         Grid(axis, rows, columns),
+        **options,
     )
     encoding = build(image).image.encoding["preferred_chunks"]
-    found = [encoding.get(str(name), size) for name, size in build(image).image.sizes.items()]
-    assert tuple(found) == expected
+    return tuple(encoding.get(str(name), size) for name, size in build(image).image.sizes.items())
+
+
+@pytest.mark.parametrize(("shape", "courses", "volumes"), LAYOUTS)
+def test_chunks_of_the_engine(shape, courses, volumes):
+    """
+    A chunk has all times of a slice, so that nothing of a mean over time goes between workers.
+
+    Neither are there as many tasks as frames, nor chunks larger than Dask's own; a worker of 1 GB
+    computes a deviation, which takes nine times a chunk.
+    """
+    assert chunks_of_engine(shape) == courses
+    assert chunks_of_engine(shape, by_volume=True) == volumes
+
+
+def test_files_of_whole_volumes_are_read_by_volume(tmp_path):
+    """A slice of a mosaic costs as much as the volume, and so does one of a packed NIfTI file."""
+    small = {"shape": (9, 128, 128), "axes": {"time": list(range(60))}}
+    write_series(Phantom(**small, value=0), tmp_path / "series")
+    series = xr.open_dataarray(tmp_path / "series", engine="dicom", chunks={})
+    assert series.data.chunksize == (60, 4, 128, 128)
+    for name in ("image.nii", "image.nii.gz"):
+        series.med.to_nifti(tmp_path / name, sidecar=False)
+        image = xr.open_dataarray(tmp_path / name, engine="nifti", chunks={})
+        expected = (60, 4, 128, 128) if name == "image.nii" else (28, 9, 128, 128)
+        assert image.data.chunksize == expected
 
 
 def measured(folder, times):

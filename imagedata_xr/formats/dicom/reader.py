@@ -136,6 +136,11 @@ def to_dataset(cube: Cube, found: Scan, options: Options) -> xr.Dataset:
             encoding={schema.ENCODING: _encoding(cube, flat, found)},
             spacing=flat[0].spacing,
             colour=len(reader.shape) > 2,
+            # Mosaics, and files that must be unpacked as a whole.
+            by_volume=any(
+                frame.ref.tile is not None or (frame.ref.offset is None and frame.ref.number)
+                for frame in flat
+            ),
         )
     )
     for index in made.xindexes.values():

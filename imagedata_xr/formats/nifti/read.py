@@ -88,8 +88,11 @@ def open_image(filename_or_obj: Any, options: Options) -> xr.Dataset:
     def voxels_of(header: NiftiHeader, order: tuple[int, ...]) -> Any:
         return lazily(VoxelArray(data, header, order, rescale=options.rescale))
 
-    dataset = dataset_of(header, beside, options, name=data.name, voxels_of=voxels_of)
-    if isinstance(data, Gunzipped):
+    packed = isinstance(data, Gunzipped)
+    dataset = dataset_of(
+        header, beside, options, name=data.name, voxels_of=voxels_of, by_volume=packed
+    )
+    if packed:
         # A slice costs inflating what stands before it: volumes are read whole.
         for variable in dataset.variables.values():
             variable.encoding.get("preferred_chunks", {}).pop(schema.SLICE, None)
@@ -151,6 +154,7 @@ def dataset_of(
     *,
     name: str,
     voxels_of: Callable[[NiftiHeader, tuple[int, ...]], Any],
+    by_volume: bool = False,
 ) -> xr.Dataset:
     """
     Return the Dataset of an image.
@@ -165,6 +169,8 @@ def dataset_of(
     voxels_of : callable
         Takes the header without unnamed axes of length 1, and which axis in C order (the last of
         the file first) each axis of the image is; returns the array.
+    by_volume : bool
+        One slice takes as long to read as its volume.
     """
     axes = axis_names(header, beside, None if options.dims is None else tuple(options.dims), name)
     sizes = {**axes, **dict(zip(schema.SPATIAL[::-1], header.shape[:3], strict=True))}
@@ -190,6 +196,7 @@ def dataset_of(
         encoding={ENCODING: _facts(header, form)},
         spacing=spacing[1:] if all(spacing[1:]) else None,
         colour=header.parts > 1,
+        by_volume=by_volume,
     )
     dataset = build(image)
     chunks = dataset.image.encoding["preferred_chunks"]
