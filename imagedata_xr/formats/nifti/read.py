@@ -147,7 +147,7 @@ def check_length(data: Source | Gunzipped, header: NiftiHeader) -> None:
         )
 
 
-def dataset_of(
+def dataset_of(  # noqa: PLR0913 - what stands in a file, and how it is read
     header: NiftiHeader,
     beside: Beside,
     options: Options,
