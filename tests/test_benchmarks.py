@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,50 @@ def test_smoke_of_writing(tmp_path):
     assert len(lines) == 5
     assert all(line.count("|") == 10 for line in lines)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures by means of Linux")
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no compiler of C")
+def test_smoke_of_scaling(tmp_path):
+    """Each task has its table, on a slow disk each file is opened and read twice, and no file stays."""
+    pytest.importorskip("distributed")
+    small = "--files 40 --rounds 1 --starts 1 --latency 0.1 --gigabytes 1e-4 --slices 2 --size 32"
+    done = subprocess.run(
+        [
+            sys.executable,
+            FOLDER / "scaling.py",
+            *small.split(),
+            *("--reduce", "max over time", "--folder", tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    tables = [table.splitlines() for table in done.stdout.strip().split("\n\n")]
+    assert [len(table) for table in tables[:4]] == [3, 3, 3, 4]
+    calls = int(tables[2][2].split("|")[3])
+    assert 160 <= calls < 170
+    assert all(line.endswith("| 0 |") for line in tables[3][2:])
+    started = [line.split("|")[1].strip() for line in tables[4][2:]]
+    assert {"import xarray", "import imagedata_xr", "image_data --version"} < set(started)
+    for table in tables:
+        assert len({line.count("|") for line in table}) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_patched_files_are_one_series(tmp_path):
+    """Files made from one header lie on a grid, each with its own identifier, time and pixels."""
+    command = [
+        sys.executable,
+        FOLDER / "scaling.py",
+        "--make",
+        tmp_path / "made",
+        *["30", "5", "16"],
+    ]
+    subprocess.run(command, check=True, timeout=900)
+    image = xr.open_dataarray(tmp_path / "made", engine="dicom")
+    assert dict(image.sizes) == {"time": 30, "slice": 5, "row": 16, "column": 16}
+    assert len(set(image.frame.values.ravel().tolist())) == 150
+    assert len({frame.tobytes() for frame in image.values.reshape(150, -1)}) == 150
