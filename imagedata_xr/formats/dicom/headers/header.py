@@ -84,7 +84,6 @@ class Header:
         self.source = source
         self.shared = shared
         self.own = own
-        shared.varying.update(own)
         self.pixel_offset = pixel_offset
         self.pixel_length = pixel_length
         self.located = located

@@ -20,6 +20,7 @@ import numpy as np
 from imagedata_xr.formats.dicom.headers.dictionary import LONG_CODES, SHORT_CODES, key_of
 from imagedata_xr.formats.dicom.headers.header import Header
 from imagedata_xr.formats.dicom.headers.shared import DECISIVE
+from imagedata_xr.formats.dicom.headers.trail import META, META_LENGTH, PREFIX, Gap, Trail
 from imagedata_xr.formats.dicom.headers.walk import (
     DELIMITERS,
     ITEM,
@@ -30,7 +31,7 @@ from imagedata_xr.formats.dicom.headers.walk import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -46,9 +47,8 @@ _MOST_NEW = 8
 _PATIENCE = 8
 _FIRST_DATA = 0x0100_0000
 _SYNTAX = 0x00020010
-# After the preamble: DICM, and the element that tells the length of the file meta information.
-_PREFIX, _META = 128, 144
-_META_LENGTH = 140
+# With more gaps, a trail costs as much as to compare each byte.
+_MOST_GAPS = 48
 # Neither the walk nor pydicom makes a difference between lengths of a value with a short VR.
 _Slot = tuple[int, int, int, int | None]
 
@@ -70,7 +70,7 @@ class _Placed:
     moves : list of tuple of int
         Ends of values of other lengths in the model, and how much further on the file is there.
     changed : list of tuple
-        Tag of such a value, or None where nobody keeps it, and its begin and end in the file.
+        Slot of such a value, and the value's begin and end in the file.
     """
 
     __slots__ = ("changed", "data", "meta", "moves", "shift", "whole")
@@ -80,22 +80,22 @@ class _Placed:
         self.whole = False
         self.shift = self.meta = 0
         self.moves: list[tuple[int, int]] = []
-        self.changed: list[tuple[int | None, int, int]] = []
-
-    def shifted(self, located: Mapping[int, tuple[int, int]]) -> Mapping[int, tuple[int, int]]:
-        """Return offsets and lengths in the model as those in the file."""
-        if not located or not self.moves:
-            return located
-        return {
-            tag: (
-                offset + max((one for one in self.moves if one[0] <= offset), default=(0, 0))[1],
-                length,
-            )
-            for tag, (offset, length) in located.items()
-        }
+        self.changed: list[tuple[_Slot, int, int]] = []
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+def _shifted(
+    located: Mapping[int, tuple[int, int]], moves: Sequence[tuple[int, int]]
+) -> Mapping[int, tuple[int, int]]:
+    """Return offsets and lengths in the model as those in the file."""
+    if not located or not moves:
+        return located
+    return {
+        tag: (offset + max((one for one in moves if one[0] <= offset), default=(0, 0))[1], length)
+        for tag, (offset, length) in located.items()
+    }
+
+
+@dataclass(slots=True, eq=False)
 class _Layout:
     """
     The first bytes of a file, up to its pixels, and what each of them means.
@@ -120,6 +120,10 @@ class _Layout:
         and end, and its tag or None.
     loose : list of tuple
         Those of `slots` that have had another length, in their order.
+    gaps : set of Gap
+        Where files have had other bytes.
+    trail : Trail or None
+        The way between these; None where they are too many.
     """
 
     model: Header
@@ -131,21 +135,29 @@ class _Layout:
     values: tuple[tuple[int, int, int], ...]
     slots: dict[int, _Slot]
     loose: list[_Slot] = field(default_factory=list)
+    gaps: set[Gap] = field(default_factory=set)
+    trail: Trail | None = None
 
     def match(self, data: bytes) -> tuple[_Placed, set[int]] | None:
-        """Return where a file's bytes are, and which values differ; None where the layout does."""
+        """
+        Return where a file's bytes are, and which values differ; None where the layout does.
+
+        What differs becomes part of the trail.
+        """
         loose = self.loose
         for _ in range(_MOST_NEW):
             placed = self._place(data, loose)
             differs = np.frombuffer(placed.data, np.uint8, len(self.data)) != self.first
+            passed = differs & ~self.matters
             differs &= self.matters
             owner = self.owner[differs]
             owners = set(owner.tolist())
             if -1 not in owners:
-                promised = int.from_bytes(data[_META_LENGTH:_META], "little")
-                if not placed.whole or promised + _META != self.start + placed.meta:
+                promised = int.from_bytes(data[META_LENGTH:META], "little")
+                if not placed.whole or promised + META != self.start + placed.meta:
                     return None
                 self.loose[:] = loose
+                self._extend(placed, owners, passed)
                 return placed, owners
             place = int(np.flatnonzero(differs)[(owner == -1).argmax()])
             slot = self.slots.get(place) or self.slots.get(place - 1)
@@ -155,20 +167,43 @@ class _Layout:
             insort(loose, slot)
         return None
 
+    def _extend(self, placed: _Placed, owners: set[int], passed: npt.NDArray[np.bool_]) -> None:
+        """Let the trail pass over what a file has otherwise."""
+        values = [self.values[number] for number in owners]
+        found = {self._gap(begin, end, tag) for tag, begin, end in values}
+        found |= {self._gap(begin, end, tag) for (_, begin, end, tag), _, _ in placed.changed}
+        if passed.any():
+            # Values that nobody keeps have the heads of elements before and behind them.
+            edges = np.flatnonzero(np.diff(~self.matters, prepend=False))
+            held = np.logical_or.reduceat(passed, edges)[::2].tolist()
+            stretches = zip(edges[::2].tolist(), edges[1::2].tolist(), held, strict=True)
+            found |= {self._gap(begin, end, None) for begin, end, here in stretches if here}
+        if found <= self.gaps:
+            return
+        self.gaps |= found
+        self.trail = None
+        if len(self.gaps) <= _MOST_GAPS:
+            elements, own = self.model.shared.elements, self.model.own
+            self.trail = Trail(self.data, self.start, self.gaps, elements, own)
+
+    def _gap(self, begin: int, end: int, tag: int | None) -> Gap:
+        return Gap(begin, end, tag, sized=begin - 2 in self.slots)
+
     def _place(self, data: bytes, loose: list[_Slot]) -> _Placed:
         """Return the bytes of a file moved to where they are in the model."""
         placed, model = _Placed(), self.data
         place = shift = 0
         parts: list[bytes] = []
-        if data[_META_LENGTH:_META] != model[_META_LENGTH:_META]:
+        if data[META_LENGTH:META] != model[META_LENGTH:META]:
             # It must be what the values of other lengths make it: `match` looks.
-            parts, place = [data[:_META_LENGTH], model[_META_LENGTH:_META]], _META
-        for where, begin, end, tag in loose:
+            parts, place = [data[:META_LENGTH], model[META_LENGTH:META]], META
+        for slot in loose:
+            where, begin, end, _ = slot
             at = where + shift
             length = int.from_bytes(data[at : at + 2], "little")
             if length != end - begin:
                 parts += (data[place + shift : at], model[where:end])
-                placed.changed.append((tag, begin + shift, begin + shift + length))
+                placed.changed.append((slot, begin + shift, begin + shift + length))
                 shift += length - (end - begin)
                 place = end
                 placed.moves.append((end, shift))
@@ -213,24 +248,39 @@ class Layouts:
             Length of the file.
         """
         for layout in self._known:
-            found = layout.match(data)
-            if found is not None:
-                self.hits += 1
-                if layout is not self._known[0]:
-                    self._known.remove(layout)
-                    self._known.insert(0, layout)
-                placed, owners = found
-                model = layout.model
-                return Header(
-                    source,
-                    model.shared,
-                    self._own(layout, owners, placed, data),
-                    len(layout.data) + placed.shift,
-                    model.pixel_length,
-                    size=size,
-                    located=placed.shifted(model.located),
-                )
+            if layout.trail is not None:
+                found = layout.trail.read(data, self._pool.setdefault)
+                if found is not None:
+                    moves = layout.trail.moves(data) if layout.model.located else ()
+                    return self._header(layout, source, size, *found, moves)
+        for layout in self._known:
+            matched = layout.match(data)
+            if matched is not None:
+                placed, owners = matched
+                own = self._own(layout, owners, placed, data)
+                layout.model.shared.varying.update(own)
+                end = len(layout.data) + placed.shift
+                return self._header(layout, source, size, own, end, placed.moves)
         return None
+
+    def _header(  # noqa: PLR0913 - one for each fact
+        self,
+        layout: _Layout,
+        source: Source,
+        size: int | None,
+        own: dict[int, bytes],
+        end: int,
+        moves: Sequence[tuple[int, int]],
+    ) -> Header:
+        self.hits += 1
+        if layout is not self._known[0]:
+            self._known.remove(layout)
+            self._known.insert(0, layout)
+        model = layout.model
+        located = _shifted(model.located, moves) if moves else model.located
+        return Header(
+            source, model.shared, own, end, model.pixel_length, located=located, size=size
+        )
 
     def _own(
         self, layout: _Layout, owners: set[int], placed: _Placed, data: bytes
@@ -241,7 +291,7 @@ class Layouts:
             tag, begin, end = values[number]
             value = moved[begin:end]
             own[tag] = intern(value, value)
-        for changed, begin, end in placed.changed:
+        for (_, _, _, changed), begin, end in placed.changed:
             if changed is not None:
                 value = data[begin:end]
                 own[changed] = intern(value, value)
@@ -262,14 +312,14 @@ class Layouts:
         if header.pixel_offset is None or self._learnt > _PATIENCE + self.hits // 4:
             return
         self._learnt += 1
-        meta, places = retrace(data, _META, start)
+        meta, places = retrace(data, META, start)
         body, found = retrace(data, start, header.pixel_offset)
         elements = header.elements
         if _SYNTAX not in places or elements != {
             tag: data[a:b] for tag, (a, b) in found.items() if tag in elements
         }:
             return
-        decisive = [(_PREFIX, _META), *meta, *body, places[_SYNTAX]]
+        decisive = [(PREFIX, META), *meta, *body, places[_SYNTAX]]
         decisive += [found[tag] for tag in DECISIVE if tag in found]
         values = tuple((tag, *found[tag]) for tag in elements)
         length = header.pixel_offset

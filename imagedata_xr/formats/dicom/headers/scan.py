@@ -157,6 +157,7 @@ class _Scan:
             if len(self.alike) >= _MOST_ALIKE:
                 self.alike.clear()
             self.alike[key] = shared
+        shared.varying.update(own)
         located = found.located or same("located", {})
         return Header(source, shared, own, found.offset, found.pixel_length, located=located)
 
