@@ -12,15 +12,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import BinaryIO
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any, BinaryIO, Self
 
 __all__ = [
     "Frame",
+    "Frames",
     "PixelFormat",
     "PixelRef",
     "Source",
     "Value",
+    "alike",
     "attribute",
     "evaluate",
     "frame_hash",
@@ -177,6 +179,27 @@ class Frame:
         return frame_hash(self.uid or self.ref.source.name, self.ref.number)
 
 
+class Frames(tuple[Frame, ...]):  # noqa: SLOT001 - it has an attribute
+    """
+    Frames that are asked for many values.
+
+    Attributes
+    ----------
+    alike : dict
+        What kinds of values have found that all frames have in common.
+    """
+
+    alike: dict[type, Any]
+
+    def __new__(cls, frames: Iterable[Frame] = ()) -> Self:
+        """Return the frames themselves if they are such ones."""
+        if type(frames) is cls:
+            return frames
+        made = super().__new__(cls, frames)
+        made.alike = {}
+        return made
+
+
 def evaluate(
     function: Callable[[Mapping[str, Value]], _T], frames: Sequence[Frame]
 ) -> tuple[_T, ...]:
@@ -207,6 +230,11 @@ def _getter(keyword: str) -> Callable[[Mapping[str, Value]], Value]:
 def attribute(keyword: str, frames: Sequence[Frame]) -> tuple[Value, ...]:
     """Return the value of one attribute of each frame, None where it has none."""
     return evaluate(_getter(keyword), frames)
+
+
+def alike(values: Sequence[object]) -> bool:
+    """Tell whether there are values, and all are equal."""
+    return len(values) > 0 and values.count(values[0]) == len(values)
 
 
 def frame_hash(uid: str, number: int = 0) -> int:

@@ -401,8 +401,12 @@ def test_layouts_of_real_series():
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(st.tuples(st.integers(132, 400), st.integers(0, 255)), max_size=3), st.booleans())
-def test_layouts_are_verified(changes, longer):
+@given(
+    st.lists(st.tuples(st.integers(132, 400), st.integers(0, 255)), max_size=3),
+    st.booleans(),
+    st.booleans(),
+)
+def test_layouts_are_verified(changes, longer, between):
     """Another layout, or a changed byte in it, is seen: the scan equals single reading."""
     first = layout_file()
     other = bytearray(layout_file(b"other." if longer else b"othr", b"1.2.3.4.66"))
@@ -410,6 +414,9 @@ def test_layouts_are_verified(changes, longer):
         other[place % len(other)] = byte
     scan = _Scan({}, WANTED_PRIVATE)
     scan.read(MemoryBytes("x", first))
+    if between:
+        # What varies is known from it.
+        scan.read(MemoryBytes("x", layout_file(b"mid.", b"1.2.3.4.77")))
     source = MemoryBytes("x", bytes(other))
     try:
         alone = read_header(source)
@@ -422,7 +429,7 @@ def test_layouts_are_verified(changes, longer):
     if alone is not None:
         assert facts(alone) == facts(together)
     if not changes and not longer:
-        assert scan.layouts.hits == 1
+        assert scan.layouts.hits == 1 + between
         assert together.own.keys() == {0x00080018, 0x00204000}
         assert together.get("ImageComments") == "othr"
         assert together.get("SOPInstanceUID") == "1.2.3.4.66"
@@ -524,6 +531,12 @@ def test_recalled_results_are_those_of_each_file(rows, questions):
     )
     scan = _Scan({}, WANTED_PRIVATE)
     recalled, direct = Asking(questions), Asking(questions)
+    parts = [Asking([question]) for question in questions]
+
+    def joined(header):
+        return [header.recall(part) for part in parts], value_of(header, "Modality")
+
+    headers = []
     for row in rows:
         values = [(*place, value) for place, value in zip(places, row, strict=True)]
         values.append((0x00190010, "LO", b"SIEMENS MR HEADER "))
@@ -532,7 +545,11 @@ def test_recalled_results_are_those_of_each_file(rows, questions):
         header = scan.read(MemoryBytes("x", data))
         alone = read_header(MemoryBytes("x", data))
         assert header.recall(recalled) == direct(alone)
+        assert header.recall(joined) == joined(alone)
+        headers.append((header, alone))
     assert recalled.calls <= direct.calls
+    for header, alone in headers:
+        assert header.recall(joined) == joined(alone)
 
 
 def test_what_a_file_alone_can_tell_is_never_recalled():

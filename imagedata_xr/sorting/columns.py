@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imagedata_xr.frames import evaluate
+from imagedata_xr.frames import alike, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,6 +123,8 @@ def kind_column(key: SortKey, values: Sequence[Value]) -> Column:
 
     Numbers are equal up to the key's tolerance, vectors up to rounding in the header.
     """
+    if alike(values):
+        return Column(key, np.zeros(len(values), dtype=np.intp), (values[0],), tuple(values))
     codes = np.full(len(values), -1, dtype=np.intp)
     kinds: list[Value] = []
     known: dict[Value, int] = {}

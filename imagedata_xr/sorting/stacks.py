@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagedata_xr.errors import GeometryError
-from imagedata_xr.frames import evaluate
+from imagedata_xr.frames import Frames, alike, evaluate
 from imagedata_xr.geometry import stack_grid
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Stack:
 
     Attributes
     ----------
-    frames : tuple of Frame
+    frames : Frames
     slots : ndarray of int, shape (n,)
         Number of the slice that each frame belongs to, ascending along the normal
         (row cosines x column cosines); all zero without positions.
@@ -48,7 +48,7 @@ class Stack:
         Positions of the voxels; None where the images have no position in the patient.
     """
 
-    frames: tuple[Frame, ...]
+    frames: Frames
     slots: IntArray
     grid: Grid | None
 
@@ -65,7 +65,7 @@ def split(frames: Sequence[Frame]) -> list[Stack]:
     stacks = []
     for group in _alike(frames):
         if group[0].position is None:
-            stacks.append(Stack(tuple(group), np.zeros(len(group), dtype=np.intp), None))
+            stacks.append(Stack(Frames(group), np.zeros(len(group), dtype=np.intp), None))
             continue
         first = group[0]
         if first.orientation is None or first.spacing is None:
@@ -95,14 +95,17 @@ def _place(
         first.shape,
         thickness=first.thickness,
     )
-    return Stack(tuple(frames), slots, grid)
+    return Stack(Frames(frames), slots, grid)
 
 
 def _alike(frames: Sequence[Frame]) -> list[list[Frame]]:
     """Group frames of one size, colour, orientation and pixel spacing."""
     groups: list[list[Frame]] = []
     found: dict[tuple[Any, ...], list[Frame]] = {}
-    for frame, kind in zip(frames, evaluate(_kind, frames), strict=True):
+    kinds = evaluate(_kind, frames)
+    if alike(kinds) and _of_one_place(frames):
+        return [list(frames)]
+    for frame, kind in zip(frames, kinds, strict=True):
         key = (frame.shape, kind, frame.position is None, frame.orientation, frame.spacing)
         group = found.get(key)
         if group is None:
@@ -113,6 +116,19 @@ def _alike(frames: Sequence[Frame]) -> list[list[Frame]]:
             found[key] = group
         group.append(frame)
     return groups
+
+
+def _of_one_place(frames: Sequence[Frame]) -> bool:
+    """Tell whether all frames have equal sizes and axes, and a position."""
+    first = frames[0]
+    shape, orientation, spacing = first.shape, first.orientation, first.spacing
+    return all(
+        frame.position is not None
+        and frame.shape == shape
+        and frame.orientation == orientation
+        and frame.spacing == spacing
+        for frame in frames
+    )
 
 
 def _colour(frame: Frame) -> bool:

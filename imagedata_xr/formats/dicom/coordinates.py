@@ -11,12 +11,12 @@ from imagedata_xr.dataset import Labels
 from imagedata_xr.errors import OptionError
 from imagedata_xr.formats.dicom.headerstore import HeaderStore
 from imagedata_xr.formats.dicom.whose import whose_of
-from imagedata_xr.frames import attribute
+from imagedata_xr.frames import Frames, alike, attribute
 from imagedata_xr.sorting.columns import read
 from imagedata_xr.sortkeys import readings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
@@ -47,7 +47,7 @@ def per_frame(cube: Cube, coords: Sequence[str]) -> dict[str, Labels]:
     OptionError
         No frame has a value for one of `coords`.
     """
-    flat: list[Frame] = cube.frames.ravel().tolist()
+    flat = Frames(cube.frames.ravel().tolist())
     shape = cube.frames.shape
     dims = set(cube.names)
     keys = [frame.hash for frame in flat]
@@ -63,10 +63,12 @@ def per_frame(cube: Cube, coords: Sequence[str]) -> dict[str, Labels]:
     found.update(_directions(flat, shape))
     for keyword in coords:
         found[keyword] = Labels(_wanted(keyword, flat).reshape(shape))
-    uids = np.array([str(uid or "") for uid in attribute(schema.SERIES, flat)]).reshape(shape)
+    uids = attribute(schema.SERIES, flat)
+    series = np.array([str(uid or "") for uid in uids[: 1 if alike(uids) else None]])
     places = [(frame.ref.source, frame.ref.number) for frame in flat]
     store = HeaderStore(dict(zip(keys, places, strict=True)), _labels(cube), whose_of(flat))
-    found[schema.SERIES] = Labels(uids, {}, {schema.HEADERS: store})
+    whole = np.resize(series, shape)
+    found[schema.SERIES] = Labels(whole, {}, {schema.HEADERS: store})
     return found
 
 
@@ -76,8 +78,10 @@ def _labels(cube: Cube) -> dict[str, npt.NDArray[Any]]:
     return {dim.name: dim.labels[places[k].ravel()] for k, dim in enumerate(cube.dims)}
 
 
-def _numbers(values: Iterable[Any]) -> npt.NDArray[np.float64] | None:
+def _numbers(values: Sequence[Any]) -> npt.NDArray[np.float64] | None:
     """Return values as floats, NaN where one is missing; None where none is finite."""
+    if alike(values) and not isinstance(values[0], int | float):
+        return None
     listed = [float(v) if isinstance(v, int | float) else np.nan for v in values]
     column = np.array(listed, dtype=np.float64)
     return column if np.isfinite(column).any() else None

@@ -118,8 +118,12 @@ class EnhancedValues(KeywordValues):
 
     def recall(self, function: Callable[[Any], _T]) -> _T:
         """Return what a function makes of these values: worked out once for all that are alike."""
-        memory = self.groups.memory(function)
-        if memory.tags is None:
+        groups = self.groups
+        memory = groups.memory(function)
+        if groups.is_settled(memory):
+            settled: _T = memory.result
+            return settled
+        if memory.asked is None:
             return function(self)
         known: _T = memory.results.get(memory.key(self._own), _NEW)
         if known is not _NEW:
@@ -129,7 +133,7 @@ class EnhancedValues(KeywordValues):
             return function(self)
         watched = _Watched(self.groups, self._own, self._number)
         found = function(watched)
-        memory.add(self._own, watched.seen, found)
+        memory.add(self._own, groups.varying, watched.seen, found)
         return found
 
     @staticmethod

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import isfinite
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from imagedata_xr.errors import FormatError
 from imagedata_xr.formats.dicom import vendors
 from imagedata_xr.formats.dicom.fragments import check_fragments, require_native
 from imagedata_xr.formats.dicom.framevalues import FrameValues, KeywordValues
+from imagedata_xr.formats.dicom.headers.decode import PADDING
+from imagedata_xr.formats.dicom.headers.dictionary import TAG_OF
 from imagedata_xr.formats.dicom.headers.header import TAIL
 from imagedata_xr.formats.dicom.headers.shared import Memory
 from imagedata_xr.formats.dicom.vendors.own import slice_time
-from imagedata_xr.frames import Frame, PixelFormat, PixelRef
+from imagedata_xr.frames import Frame, Frames, PixelFormat, PixelRef
 from imagedata_xr.options import limits
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ __all__ = ["InstanceValues", "frames_of", "header_values", "pixel_format"]
 
 _T = TypeVar("_T")
 _NUMBERS = {int, float}
+_INSTANCE = 0x00080018
+_DECIMAL = b"0123456789+-.eE \\"
 _FLOAT_PIXELS = {0x7FE00008: 32, 0x7FE00009: 64}
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _NATIVE_LITTLE_ENDIAN = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"})
@@ -77,6 +81,12 @@ class InstanceValues(KeywordValues):
     ) -> tuple[_T, ...]:
         """Return what a function gives for the values of each frame, as `evaluate` means it."""
         asked = _of_header(function)
+        if isinstance(frames, Frames):
+            if InstanceValues not in frames.alike:
+                frames.alike[InstanceValues] = _headers_of_one_kind(frames)
+            headers = frames.alike[InstanceValues]
+            if headers:
+                return _recall_alike(asked, headers)
         found: list[_T] = []
         shared: Shared | None = None
         memory, settled = Memory(), False
@@ -109,6 +119,30 @@ class InstanceValues(KeywordValues):
     def dataset(self) -> Any:
         """Return the full pydicom Dataset, without the pixels."""
         return self.header.dataset()
+
+
+def _headers_of_one_kind(frames: Sequence[Frame]) -> list[Header] | None:
+    """Return the headers of frames that share the values of one file; None if some do not."""
+    if {type(frame.values) for frame in frames} != {InstanceValues}:
+        return None
+    headers: list[Header] = [frame.values.header for frame in frames]  # type: ignore[attr-defined]
+    return headers if len({id(header.shared) for header in headers}) == 1 else None
+
+
+def _recall_alike(asked: Callable[[Header], _T], headers: Sequence[Header]) -> tuple[_T, ...]:
+    """Return what a function gives for headers that share the values of one file."""
+    first = headers[0].recall(asked)
+    shared = headers[0].shared
+    memory = shared.memory[asked]
+    if memory.settle(shared.varying):
+        return (first,) * len(headers)
+    known = memory.results
+    found = [known.get(memory.key(header.own), memory) for header in headers]
+    missed = [place for place, result in enumerate(found) if result is memory]
+    memory.hits += len(found) - len(missed)
+    for place in missed:
+        found[place] = headers[place].recall(asked)
+    return tuple(found)
 
 
 @lru_cache(maxsize=1024)
@@ -207,11 +241,11 @@ def frames_of(header: Header) -> list[Frame]:
     FormatError
         The header contradicts itself, or the file ends before its pixels do.
     """
-    if header.pixel_tag is None:
+    if header.shared.pixel_tag is None:
         return []
-    kind = header.recall(_kind)
-    if kind == "single":
-        return [_single(header)]
+    facts = header.recall(_facts)
+    if isinstance(facts, _Facts):
+        return [_single(header, facts)]
     from imagedata_xr.formats.dicom import enhanced, mosaic, multiframe, segmentation
 
     expand = {
@@ -220,7 +254,7 @@ def frames_of(header: Header) -> list[Frame]:
         "multiframe": multiframe.multiframe_frames,
         "mosaic": mosaic.mosaic_frames,
     }
-    return expand[kind](header)
+    return expand[facts](header)
 
 
 def _kind(header: Header) -> str:
@@ -236,22 +270,70 @@ def _kind(header: Header) -> str:
     return "mosaic" if mosaic.is_mosaic(header) else "single"
 
 
-def _single(header: Header) -> Frame:
+class _Facts(NamedTuple):
+    """
+    What images of one series mostly have in common, as `Frame` and `PixelRef` have it.
+
+    Attributes
+    ----------
+    native : int
+        Bytes of a frame that no decoder is needed for; -1 where this takes a closer look.
+    """
+
+    form: PixelFormat
+    native: int
+    shape: tuple[int, int]
+    orientation: Any
+    spacing: Any
+    thickness: float | None
+    padding: tuple[int, int] | None
+    own: Mapping[str, Value]
+
+
+def _facts(header: Header) -> _Facts | str:
+    """Return what a single image has in common with others, or how an instance holds its frames."""
+    kind = header.recall(_kind)
+    if kind != "single":
+        return kind
     form = header.recall(pixel_format)
-    offset, length = native_location(header, form)
-    slope, intercept = header.recall(rescale)
     orientation, spacing, thickness = header.recall(_plane)
-    values, own = header_values(header), header.recall(slice_time)
-    nothing = header.recall(_padding)
+    nothing, own = header.recall(_padding), header.recall(slice_time)
+    simple = form.syntax in _NATIVE_LITTLE_ENDIAN and _is_plain(form) and form.frames == 1
+    native = _frame_length(form) if simple and header.is_little_endian else -1
+    return _Facts(
+        form,
+        native,
+        (form.rows, form.columns),
+        orientation,
+        spacing,
+        thickness,
+        nothing,
+        own,
+    )
+
+
+def _single(header: Header, facts: _Facts) -> Frame:
+    form, native, shape, orientation, spacing, thickness, nothing, own = facts
+    offset, length, size = header.pixel_offset, header.pixel_length, header.size
+    if (
+        offset is None
+        or size is None
+        or not 0 <= native <= length <= native + 1
+        or offset + length > size
+    ):
+        offset, native = native_location(header, form)
+    # Not among the facts: in PET, each image has its own.
+    slope, intercept = header.recall(rescale)
+    values = InstanceValues(header)
     return Frame(
-        ref=PixelRef(header.source, form, 0, offset, length, slope, intercept, padding=nothing),
-        uid=str(header.get("SOPInstanceUID") or ""),
-        shape=(form.rows, form.columns),
-        position=header.recall(_position),
-        orientation=orientation,
-        spacing=spacing,
-        thickness=thickness,
-        values=FrameValues(values, own) if own else values,
+        PixelRef(header.source, form, 0, offset, native, slope, intercept, None, nothing),
+        _uid(header),
+        shape,
+        header.recall(_position),
+        orientation,
+        spacing,
+        thickness,
+        FrameValues(values, own) if own else values,
     )
 
 
@@ -273,6 +355,16 @@ def _plane(header: Header) -> tuple[Any, Any, float | None]:
     )
 
 
+def _is_plain(form: PixelFormat) -> bool:
+    """Tell whether native samples are values as they stand."""
+    return form.real or (form.photometric in _PLAIN and form.bits_allocated >= 8)
+
+
+def _frame_length(form: PixelFormat) -> int:
+    """Return the bytes of a native frame."""
+    return form.rows * form.columns * form.samples * form.bits_allocated // 8
+
+
 def native_location(header: Header, form: PixelFormat) -> tuple[int | None, int]:
     """
     Return where the pixels are: offset and length of a native frame.
@@ -286,7 +378,7 @@ def native_location(header: Header, form: PixelFormat) -> tuple[int | None, int]
         The file, or the pixel element, is shorter than Rows x Columns say.
     """
     require_native(header.source.name, form.syntax, header.pixel_length)
-    length = form.rows * form.columns * form.samples * form.bits_allocated // 8
+    length = _frame_length(form)
     offset = header.pixel_offset
     if offset is None or not header.is_little_endian:
         limits().check_image(
@@ -320,8 +412,7 @@ def native_location(header: Header, form: PixelFormat) -> tuple[int | None, int]
             f"{header.source.name}: Pixel Data has {header.pixel_length} bytes, but Rows, Columns, "
             f"BitsAllocated and NumberOfFrames make {length * form.frames}"
         )
-    plain = form.photometric in _PLAIN and form.bits_allocated >= 8
-    if plain or form.real:
+    if _is_plain(form):
         return offset, length
     _require_frames(header, form)
     return offset, 0
@@ -336,6 +427,26 @@ def _require_frames(header: Header, form: PixelFormat) -> None:
             f"{header.source.name}: Pixel Data has {header.pixel_length} bytes, but {form.frames} "
             f"frames (NumberOfFrames) need {needed}"
         )
+
+
+def _decimals(header: Header, tag: int) -> tuple[float, ...]:
+    """Return finite decimal numbers of the plainest form; nothing where there is anything else."""
+    raw = header.raw(tag)
+    if not raw or tag in header.shared.vrs or raw.translate(None, _DECIMAL):
+        return ()
+    try:
+        found = tuple(map(float, raw.split(b"\\")))
+    except ValueError:
+        return ()
+    return found if all(map(isfinite, found)) else ()
+
+
+def _uid(header: Header) -> str:
+    """Return the SOP Instance UID: no two are the same, so that a cache would only grow."""
+    raw = header.own.get(_INSTANCE)
+    if raw and raw.isascii() and b"\\" not in raw and _INSTANCE not in header.shared.vrs:
+        return raw.decode("ascii").strip(PADDING)
+    return str(header.get(_INSTANCE) or "")
 
 
 def is_dose(value: Callable[[str], Any]) -> bool:
@@ -392,6 +503,9 @@ def floats(header: Header, keyword: str, count: int) -> Any:
     FormatError
         It does not have `count` finite numbers.
     """
+    quick = _decimals(header, TAG_OF[keyword])
+    if len(quick) == count:
+        return quick
     value = header.get(keyword)
     if value is None:
         return None

@@ -13,11 +13,12 @@ from imagedata_xr import schema
 from imagedata_xr.dataset import Image, Labels, build
 from imagedata_xr.errors import DataWarning, FormatError, GeometryError, SpacingWarning, outside
 from imagedata_xr.formats.dicom import attributes, segmentation
+from imagedata_xr.formats.dicom.collector import without_collector
 from imagedata_xr.formats.dicom.coordinates import earliest, per_frame
 from imagedata_xr.formats.dicom.headerstore import source_attrs
 from imagedata_xr.formats.dicom.pixels import reader_for
 from imagedata_xr.formats.dicom.scan import scan, without_duplicates
-from imagedata_xr.frames import attribute, evaluate
+from imagedata_xr.frames import Frames, attribute, evaluate
 from imagedata_xr.index import AxisIndex
 from imagedata_xr.lazy import FrameArray, lazily
 from imagedata_xr.sorting import (
@@ -62,6 +63,7 @@ class Options:
     progress: bool | None = None
 
 
+@without_collector()
 def open_image(source: Any, options: Options) -> xr.Dataset:
     """
     Open one series, or one stack of it, as a Dataset.
@@ -82,9 +84,10 @@ def open_image(source: Any, options: Options) -> xr.Dataset:
     several = isinstance(source, list | tuple) and len(source) > 1
     if series is None and several and options.sort is not None:
         series = _JOINED
-    frames = choose_series(by_series(found.frames), series)
+    frames: Sequence[Frame] = choose_series(by_series(Frames(found.frames)), series)
     if options.select:
         frames = select_frames(frames, options.select)
+    frames = Frames(frames)
     # Before copies are left out: a copy under another patient's name is none.
     one_patient(frames)
     frames = without_duplicates(frames)
@@ -110,7 +113,7 @@ def to_dataset(cube: Cube, found: Scan, options: Options) -> xr.Dataset:
         What the frames were found in.
     options : Options
     """
-    flat: list[Frame] = cube.frames.ravel().tolist()
+    flat = Frames(cube.frames.ravel().tolist())
     own = list({id(h): h for h in (found.headers[frame.ref.source] for frame in flat)}.values())
     refs = np.empty(cube.frames.shape, dtype=object)
     refs.ravel()[:] = [frame.ref for frame in flat]
@@ -157,8 +160,8 @@ def _check_rescale(flat: Sequence[Frame]) -> None:
         ("RescaleSlope", "RescaleIntercept", 1),
         ("RescaleIntercept", "RescaleSlope", 0),
     ):
-        found = zip(flat, attribute(keyword, flat), strict=True)
-        bare = [frame for frame, value in found if value is None]
+        values = attribute(keyword, flat)
+        bare = [frame for frame, value in zip(flat, values, strict=True) if value is None]
         if not bare:
             continue
         name = bare[0].ref.source.name
@@ -178,6 +181,8 @@ def _check_rescale(flat: Sequence[Frame]) -> None:
 
 def _warn_bits(flat: Sequence[Frame]) -> None:
     """Warn where images of one series disagree on which bits of a pixel count, and for what."""
+    if len({id(frame.ref.format) for frame in flat}) == 1:
+        return
     for name, facts in (
         ("BitsStored", [frame.ref.format.bits_stored for frame in flat]),
         ("PixelRepresentation", [int(frame.ref.format.signed) for frame in flat]),

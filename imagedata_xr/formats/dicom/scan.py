@@ -102,8 +102,9 @@ def sift(
         found.others.remove(lost)
         name = lost.source.name
         broken[lost.source] = FormatError(f"{name}: truncated: an image without pixels")
-    strangers = {one for one in sources if one not in broken} - {h.source for h in known}
-    broken.update((one, _damaged(one)) for one in _suspects(strangers, known))
+    if len(known) < len(sources):
+        strangers = {one for one in sources if one not in broken} - {h.source for h in known}
+        broken.update((one, _damaged(one)) for one in _suspects(strangers, known))
     return found
 
 
@@ -180,6 +181,9 @@ def without_duplicates(frames: Sequence[Frame]) -> list[Frame]:
     DuplicateFrameError
         The contents differ.
     """
+    known = {(frame.uid, frame.ref.number) for frame in frames if frame.uid}
+    if len(known) == len(frames):
+        return list(frames)
     seen: dict[tuple[str, int], Frame] = {}
     kept, copies = [], []
     for frame in frames:

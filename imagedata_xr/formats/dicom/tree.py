@@ -8,6 +8,7 @@ import xarray as xr
 
 from imagedata_xr import schema
 from imagedata_xr.errors import ImagedataError, NoImagesError
+from imagedata_xr.formats.dicom.collector import without_collector
 from imagedata_xr.formats.dicom.reader import stack_dataset
 from imagedata_xr.formats.dicom.reasons import reason
 from imagedata_xr.formats.dicom.scan import scan, without_duplicates
@@ -66,6 +67,7 @@ class _Names:
         return self.of((above, uid, "series"), above, wish)
 
 
+@without_collector()
 def open_groups(source: Any, options: Options) -> dict[str, xr.Dataset]:
     """
     Open every series of a source.

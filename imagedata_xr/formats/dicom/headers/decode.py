@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from imagedata_xr.frames import Value
 
-__all__ = ["UndecodableError", "decode", "is_blank"]
+__all__ = ["PADDING", "UndecodableError", "decode", "is_blank"]
 
-_PADDING = " \0\t\r\n"
+PADDING = " \0\t\r\n"
 _BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
 _TEXT = frozenset(("LO", "SH", "UC", "LT", "ST", "UT", "PN"))
 _WHOLE = frozenset(("LT", "ST", "UT", "UR"))
@@ -71,11 +71,11 @@ def _decode(vr: str, raw: bytes, character_set: bytes) -> Value:
         return _tags(raw) if vr == "AT" else _binary(raw, _BINARY[vr])
     if vr in _TEXT:
         return _text(vr, raw, character_set)
-    text = raw.decode("latin-1").strip(_PADDING)
+    text = raw.decode("latin-1").strip(PADDING)
     if vr in _WHOLE:
         return text
     convert = _CONVERTERS.get(vr)
-    parts = [part.strip(_PADDING) for part in text.split("\\")]
+    parts = [part.strip(PADDING) for part in text.split("\\")]
     values = parts if convert is None else [convert(part) for part in parts]
     return values[0] if len(values) == 1 else tuple(values)
 

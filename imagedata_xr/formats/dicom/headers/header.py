@@ -158,24 +158,24 @@ class Header:
             anybody, and does not keep the header.
         """
         shared = self.shared
+        varying = shared.varying
         memory = shared.memory.get(function)
         if memory is None:
             memory = shared.memory[function] = Memory()
-        elif memory.settled == len(shared.varying):
+        if memory.settled if memory.size == len(varying) else memory.settle(varying):
             settled: _T = memory.result
             return settled
-        if memory.tags is None:
+        if memory.asked is None:
             return function(self)
         result: _T = memory.results.get(memory.key(self.own), _NEW)
         if result is not _NEW:
             memory.hits += 1
-            memory.settle(shared.varying)
             return result
         if memory.is_full:
             return function(self)
         watched = _Watched(self)
         result = function(watched)
-        memory.add(self.own, watched.seen, result)
+        memory.add(self.own, varying, watched.seen, result)
         return result
 
     def get(self, attribute: str | int) -> Value:
@@ -387,7 +387,17 @@ class _Watched(Header):
         return super().raw(tag)
 
     def recall(self, function: Callable[[Header], _T]) -> _T:
-        return function(self)
+        memory = self.shared.memory.get(function)
+        if memory is not None and memory.is_full:
+            # What it looks at in this header may be more than in those that are remembered.
+            return function(self)
+        result = self._header.recall(function)
+        asked = self.shared.memory[function].asked
+        if asked is None:
+            self.seen = None
+        elif self.seen is not None:
+            self.seen |= asked
+        return result
 
     def get(self, attribute: str | int) -> Value:
         tag = TAG_OF.get(attribute) if isinstance(attribute, str) else attribute

@@ -248,11 +248,11 @@ class Layouts:
             Length of the file.
         """
         for layout in self._known:
-            if layout.trail is not None:
-                found = layout.trail.read(data, self._pool.setdefault)
-                if found is not None:
-                    moves = layout.trail.moves(data) if layout.model.located else ()
-                    return self._header(layout, source, size, *found, moves)
+            trail = layout.trail
+            found = None if trail is None else trail.read(data, self._pool.setdefault)
+            if trail is not None and found is not None:
+                moves = trail.moves(data) if layout.model.located else ()
+                return self._header(layout, (source, size), *found, moves)
         for layout in self._known:
             matched = layout.match(data)
             if matched is not None:
@@ -260,14 +260,13 @@ class Layouts:
                 own = self._own(layout, owners, placed, data)
                 layout.model.shared.varying.update(own)
                 end = len(layout.data) + placed.shift
-                return self._header(layout, source, size, own, end, placed.moves)
+                return self._header(layout, (source, size), own, end, placed.moves)
         return None
 
-    def _header(  # noqa: PLR0913 - one for each fact
+    def _header(
         self,
         layout: _Layout,
-        source: Source,
-        size: int | None,
+        file: tuple[Source, int | None],
         own: dict[int, bytes],
         end: int,
         moves: Sequence[tuple[int, int]],
@@ -277,6 +276,7 @@ class Layouts:
             self._known.remove(layout)
             self._known.insert(0, layout)
         model = layout.model
+        source, size = file
         located = _shifted(model.located, moves) if moves else model.located
         return Header(
             source, model.shared, own, end, model.pixel_length, located=located, size=size

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imagedata_xr.errors import ImagedataError
 from imagedata_xr.formats.dicom.headers.datasets import walk_explicit, walk_implicit
@@ -42,13 +41,8 @@ _EXPLICIT_ROOT = "1.2.840.10008.1.2."
 _NOT_PLAIN = frozenset(_EXPLICIT_ROOT + tail for tail in ("2", "1.99", "4.95", "4.205"))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Start:
-    """The first bytes of a file, and its length where that came with them."""
-
-    source: Source
-    data: bytes
-    size: int | None
+# The first bytes of a file, and its length where that came with them.
+_Start: TypeAlias = "tuple[Source, bytes, int | None]"
 
 
 def _start_of(source: LocalFile, length: int) -> _Start:
@@ -61,7 +55,7 @@ def _start_of(source: LocalFile, length: int) -> _Start:
             os.close(descriptor)
     except (OSError, ValueError) as error:
         raise source_error(source.path, error) from error
-    return _Start(source.stamped(status), data, status.st_size)
+    return source.stamped(status), data, status.st_size
 
 
 class _Scan:
@@ -83,7 +77,7 @@ class _Scan:
         """Read the first bytes of a file; may be called by several threads at once."""
         if type(source) is LocalFile:
             return _start_of(source, self.guess)
-        return _Start(source, source.read(0, self.guess), None)
+        return source, source.read(0, self.guess), None
 
     def try_fetch(self, source: Source) -> _Start | ImagedataError:
         """Read the first bytes of a file, or return what is wrong with it."""
@@ -94,7 +88,7 @@ class _Scan:
 
     def take(self, start: _Start) -> Header | None:
         """Return the header of a file whose first bytes were read; to be called in turn."""
-        source, data, size = start.source, start.data, start.size
+        source, data, size = start
         header = self.layouts.read(source, data, size)
         if header is None:
             header = self._read(source, data, lambda: source.size if size is None else size)

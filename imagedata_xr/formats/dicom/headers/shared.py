@@ -106,32 +106,57 @@ class Memory:
     Results of one function of headers, by the values that it looked at.
 
     A function of nothing but a header's values takes the same way, to the same result, where all
-    values that it looked at are the same.
+    values that it looked at are the same. Only those have to be compared that vary at all.
+
+    Attributes
+    ----------
+    asked : set of int or None
+        Tags that the function looked at; None if it looked at more than values.
+    tags : tuple of int
+        Those of them that vary.
+    results : dict
+        By the values under `tags`.
+    settled : bool
+        Whether all headers have one result, as far as is known: the function looks at nothing that
+        varies.
+    result : object
+        This result.
+    size : int
+        How many values varied when this was found.
+    hits : int
+        How often a result was asked for again.
     """
 
-    __slots__ = ("hits", "result", "results", "settled", "tags")
+    __slots__ = ("asked", "hits", "result", "results", "settled", "size", "tags")
 
     def __init__(self) -> None:
-        self.tags: tuple[int, ...] | None = ()
-        self.results: dict[tuple[bytes | None, ...], Any] = {}
-        self.hits = 0
-        # Where none of the values varies: how many did so far, and the one result.
-        self.settled = -1
+        self.asked: set[int] | None = set()
+        self.tags: tuple[int, ...] = ()
+        self.results: dict[Any, Any] = {}
+        self.settled = False
         self.result: Any = None
+        self.size = 0
+        self.hits = 0
 
-    def key(self, own: Mapping[int, Any]) -> tuple[bytes | None, ...]:
+    def key(self, own: Mapping[int, Any]) -> Any:
         """Return what distinguishes a header, by its own values, for this function."""
-        tags = self.tags or ()
-        return () if own.keys().isdisjoint(tags) else tuple(map(own.get, tags))
+        tags = self.tags
+        return own.get(tags[0]) if len(tags) == 1 else tuple(map(own.get, tags))
 
     def settle(self, varying: set[int]) -> bool:
-        """Tell whether the function is known to have one result: it looks at nothing that varies."""
-        if self.settled == len(varying):
-            return True
-        if self.tags is None or () not in self.results or not varying.isdisjoint(self.tags):
-            return False
-        self.settled, self.result = len(varying), self.results[()]
-        return True
+        """Take note of what varies, which only grows, and tell whether there is one result."""
+        if self.size != len(varying):
+            self.size = len(varying)
+            self._compare(varying)
+        return self.settled
+
+    def _compare(self, varying: set[int]) -> None:
+        """Tell results apart by what varies of what was asked for."""
+        tags = tuple(sorted(varying.intersection(self.asked or ())))
+        if tags != self.tags:
+            self.tags = tags
+            self.results.clear()
+        self.settled = not tags and bool(self.results)
 
     @property
     def is_full(self) -> bool:
@@ -139,7 +164,9 @@ class Memory:
         count = len(self.results)
         return count >= _FEW and (count >= _MOST or self.hits < count)
 
-    def add(self, own: Mapping[int, Any], seen: set[int] | None, result: Any) -> None:
+    def add(
+        self, own: Mapping[int, Any], varying: set[int], seen: set[int] | None, result: Any
+    ) -> None:
         """
         Remember a result.
 
@@ -147,15 +174,19 @@ class Memory:
         ----------
         own : dict of int to bytes
             The header's own values.
+        varying : set of int
+            Tags that vary.
         seen : set of int or None
             Tags that the function looked at; None if it looked at more than values.
         result : object
         """
         if seen is None:
-            self.tags, self.settled = None, -1
+            self.asked, self.settled = None, False
             self.results.clear()
-        elif self.tags is not None:
-            if not seen.issubset(self.tags):
-                self.tags, self.settled = tuple(sorted(seen.union(self.tags))), -1
-                self.results.clear()
+        elif self.asked is not None:
+            if not seen.issubset(self.asked):
+                self.asked |= seen
+                self._compare(varying)
             self.results[self.key(own)] = result
+            if not self.tags:
+                self.settled, self.result = True, result

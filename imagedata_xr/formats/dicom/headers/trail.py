@@ -117,18 +117,20 @@ class Trail:
         ends = []
         try:
             for steps, last, length in self._parts:
-                for fixed, count, size, tag, value in steps:
+                for fixed, count, width, tag, value in steps:
                     if not data.startswith(fixed, place):
                         return None
                     place += count
-                    if size < 0:
-                        size = data[place] | data[place + 1] << 8
-                        place += 2
+                    if width < 0:
+                        begin = place + 2
+                        place = begin + (data[place] | data[place + 1] << 8)
+                    else:
+                        begin = place
+                        place += width
                     if tag is not None:
-                        found = data[place : place + size]
+                        found = data[begin:place]
                         if found != value:
                             own[tag] = intern(found, found)
-                    place += size
                 if not data.startswith(last, place):
                     return None
                 place += length
