@@ -63,7 +63,6 @@ class Options:
     progress: bool | None = None
 
 
-@without_collector()
 def open_image(source: Any, options: Options) -> xr.Dataset:
     """
     Open one series, or one stack of it, as a Dataset.
@@ -79,6 +78,11 @@ def open_image(source: Any, options: Options) -> xr.Dataset:
     ImagedataError
         See the tree in `imagedata_xr.errors`.
     """
+    with without_collector():
+        return _open(source, options)
+
+
+def _open(source: Any, options: Options) -> xr.Dataset:
     found = scan(source, errors=options.errors, progress=options.progress)
     series = options.series
     several = isinstance(source, list | tuple) and len(source) > 1

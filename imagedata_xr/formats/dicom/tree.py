@@ -67,7 +67,6 @@ class _Names:
         return self.of((above, uid, "series"), above, wish)
 
 
-@without_collector()
 def open_groups(source: Any, options: Options) -> dict[str, xr.Dataset]:
     """
     Open every series of a source.
@@ -96,6 +95,11 @@ def open_groups(source: Any, options: Options) -> dict[str, xr.Dataset]:
     ImagedataError
         There is no image, or none that fits; or a file is damaged, with ``errors="raise"``.
     """
+    with without_collector():
+        return _open(source, options)
+
+
+def _open(source: Any, options: Options) -> dict[str, xr.Dataset]:
     found = scan(source, errors=options.errors, progress=options.progress)
     names = _Names(phi=options.phi)
     groups: dict[str, xr.Dataset] = {"/": xr.Dataset()}
