@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from imagedata_xr import schema
@@ -198,11 +199,23 @@ def _spatial(image: Image, shape: Sequence[int]) -> xr.Coordinates | dict[str, A
 
 
 def _axis(name: str, labels: Labels) -> xr.Coordinates | dict[str, Any]:
-    variable = xr.Variable((name,), labels.values, dict(labels.attrs), dict(labels.encoding))
-    if labels.values.dtype.kind not in "iuf":
+    values: Any = labels.values
+    indexed = values.dtype.kind in "iuf"
+    if indexed and values.dtype != np.float16:
+        # Of an index of pandas, xarray does not ask whether it is Dask's, and imports no Dask.
+        values = pd.Index(values)
+    variable = xr.Variable((name,), values, dict(labels.attrs), dict(labels.encoding))
+    if not indexed:
         return {name: variable}
     index = AxisIndex.from_variables({name: variable}, options={})
     return xr.Coordinates(index.create_variables({name: variable}), indexes={name: index})
+
+
+def _variable(dims: tuple[str, ...], values: npt.NDArray[Any], labels: Labels) -> xr.Variable:
+    """Return a coordinate; of plain values, xarray need not import Dask to know that they are."""
+    values = np.asarray(values)
+    plain = values.dtype.kind in "biufUS"
+    return xr.Variable(dims, values, dict(labels.attrs), dict(labels.encoding), fastpath=plain)
 
 
 def _minimal(
@@ -217,7 +230,7 @@ def _minimal(
         if all(_constant(mate, axis) for mate in mates):
             values = values.take(0, axis=axis)
             dims = (*dims[:axis], *dims[axis + 1 :])
-    variable = xr.Variable(dims, values, dict(labels.attrs), dict(labels.encoding))
+    variable = _variable(dims, values, labels)
     # Without it, ds.chunks and map_blocks refuse a Dataset whose coordinates are cut otherwise.
     variable.encoding["preferred_chunks"] = {dim: chunks[dim] for dim in dims if dim in chunks}
     return variable

@@ -16,6 +16,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from xarray.indexes import PandasIndex
 
@@ -350,11 +351,12 @@ def position_coords(grid: Grid) -> xr.Coordinates:
 
     Attributes: `units`, `direction` and, where known, `spacing`, for axes cropped to one position.
     """
+    # Of an index of pandas, xarray does not ask whether it is Dask's, and imports no Dask.
     coords = {}
     for name, axis in zip(SPATIAL, grid.axes, strict=True):
         size = {} if axis.spacing is None else {SPACING: float(axis.spacing)}
         attrs = {UNITS: MM, DIRECTION: list(axis.direction), **size}
-        coords[name] = xr.Variable((name,), axis.values, attrs)
+        coords[name] = xr.Variable((name,), pd.Index(axis.values), attrs)
     return _indexed(coords)
 
 

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from imagedata_xr.testing import Phantom, write_series
+
 HEAVY = {
     "SimpleITK",
     "dask",
@@ -58,6 +60,20 @@ def test_help_of_the_command_line(command):
     """Help loads a command line library and nothing else: not even the package itself."""
     found = loaded(f"from imagedata_xr_cli.{command} import main\nassert main(['--help']) == 0")
     assert not found & (HEAVY | {"rich", "pydantic", "xarray", "numpy", "imagedata_xr"})
+
+
+@pytest.mark.parametrize("modality", ["MR", "CT"])
+def test_first_series(xarray_loads, tmp_path, modality):
+    """To open and load the first series takes pydicom and what it needs; no Dask, although it is there."""
+    axes = {"time": [0, 1]} if modality == "MR" else {}
+    write_series(Phantom(axes=axes, modality=modality), tmp_path)
+    found = loaded(
+        "import sys, xarray\nimport imagedata_xr\n"
+        f"image = xarray.open_dataarray({str(tmp_path)!r}, engine='dicom', progress=False)\n"
+        "assert image.load().values.size"
+    )
+    heavy = HEAVY | {"bokeh", "highdicom", "openpyxl", "pyarrow", "xnat"}
+    assert not (found - xarray_loads) & (heavy - {"pydicom", "fsspec", "tqdm"})
 
 
 def test_phantoms_are_described_without_pydicom(xarray_loads):
