@@ -383,7 +383,7 @@ def restore_indexes(obj: T, *, axes: Iterable[Hashable] = ()) -> T:
         if name not in obj.coords or variable.dtype.kind not in "iuf" or not variable.size:
             continue
         kind = PositionIndex if name in SPATIAL else AxisIndex
-        if type(obj.xindexes.get(name)) is not kind or bool(variable.isnull().any()):
+        if type(obj.xindexes.get(name)) is not kind or bool(variable.isnull().any()):  # noqa: PD003 - xarray's
             coords[name] = _filled(variable)
     return obj.assign_coords(_indexed(coords)) if coords else obj
 
@@ -420,7 +420,7 @@ def _axis(obj: xr.DataArray | xr.Dataset, name: str) -> Axis:
         raise GeometryError(f"coordinate {name!r} has dimensions {coord.dims}: unstack them first")
     if DIRECTION not in coord.attrs:
         raise GeometryError(f"coordinate {name!r} has lost attrs['direction']: {remedy}")
-    if bool(coord.isnull().any()):
+    if bool(coord.isnull().any()):  # noqa: PD003 - xarray's
         remedy = f"restore_indexes(obj) continues an even axis after pad; otherwise {remedy}"
         raise GeometryError(f"coordinate {name!r} has unknown positions (NaN): {remedy}")
     spacing = coord.attrs.get(SPACING)
