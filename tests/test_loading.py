@@ -83,16 +83,16 @@ def test_several_threads_read(tmp_path, monkeypatch):
     """Two threads are inside at once, and never more."""
     truth = Phantom(shape=SHAPE, axes=AXES, noise=3)
     write_series(truth, tmp_path)
-    together, names, plain = threading.Barrier(2, timeout=60), set(), parts.fill
+    together, names, plain = threading.Barrier(2, timeout=60), set(), os.preadv
 
-    def fill(*where):
+    def preadv(*where):
         name = threading.current_thread().name
         if name.startswith("imagedata_xr") and name not in names:
             names.add(name)
             together.wait()
         return plain(*where)
 
-    monkeypatch.setattr(parts, "fill", fill)
+    monkeypatch.setattr(os, "preadv", preadv)
     image = xr.open_dataarray(tmp_path, engine="dicom")
     np.testing.assert_array_equal(image.values, truth.truth().values)
     assert len(names) == 2
@@ -143,15 +143,15 @@ def test_interrupted(tmp_path, monkeypatch):
     """Ctrl-C while threads read ends the load, and no thread goes on."""
     write_series(Phantom(shape=SHAPE, axes=AXES), tmp_path)
     image = xr.open_dataarray(tmp_path, engine="dicom")
-    plain, asked = parts.fill, threading.Event()
+    plain, asked = os.preadv, threading.Event()
 
-    def fill(*where):
+    def preadv(*where):
         if threading.current_thread() is not threading.main_thread() and not asked.is_set():
             asked.set()
             os.kill(os.getpid(), signal.SIGINT)
         return plain(*where)
 
-    monkeypatch.setattr(parts, "fill", fill)
+    monkeypatch.setattr(os, "preadv", preadv)
     with pytest.raises(KeyboardInterrupt):
         load_and_wait(image)
     for one in threading.enumerate():
@@ -171,13 +171,13 @@ def test_few_bytes_and_workers_of_dask_take_one_thread(tmp_path, monkeypatch):
     write_series(Phantom(shape=SHAPE, axes=AXES), tmp_path)
     image = xr.open_dataarray(tmp_path, engine="dicom")
     monkeypatch.setattr(loading, "cores", lambda: 2)
-    names, plain = set(), parts.fill
+    names, plain = set(), os.preadv
 
-    def fill(*where):
+    def preadv(*where):
         names.add(threading.current_thread().name)
         return plain(*where)
 
-    monkeypatch.setattr(parts, "fill", fill)
+    monkeypatch.setattr(os, "preadv", preadv)
     here = threading.current_thread().name
     image.copy().load()
     assert names == {here}

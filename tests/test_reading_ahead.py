@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import imagedata_xr  # noqa: F401 - registers the accessor
 from imagedata_xr.errors import FormatError, ImagedataError, PixelError
 from imagedata_xr.formats.dicom.headers import read_header, read_headers
 from imagedata_xr.formats.dicom.instance import frames_of
-from imagedata_xr.sources import LocalFile, ahead, files, find_sources, parts
+from imagedata_xr.sources import LocalFile, ahead, files, find_sources
 from imagedata_xr.testing import Phantom, write_series
 
 SHAPE = (24, 9, 7)
@@ -147,13 +148,13 @@ def test_results_come_in_order(fails):
 
 
 def slow_files(monkeypatch, gate):
-    plain = parts.fill
+    plain = os.preadv
 
-    def fill(*where):
+    def preadv(*where):
         with gate:
             return plain(*where)
 
-    monkeypatch.setattr(parts, "fill", fill)
+    monkeypatch.setattr(os, "preadv", preadv)
 
 
 def test_pixels_from_a_slow_disk(tmp_path, monkeypatch):
@@ -200,11 +201,9 @@ def test_only_the_rows_are_read(tmp_path, monkeypatch):
     write_series(Phantom(shape=(3, 9, 7), axes={"time": [0, 1, 2]}), tmp_path)
     image = xr.open_dataarray(tmp_path, engine="dicom")
     read = []
-    plain = parts.fill
+    plain = os.preadv
     monkeypatch.setattr(
-        parts,
-        "fill",
-        lambda opened, start, buffer: read.append(len(buffer)) or plain(opened, start, buffer),
+        os, "preadv", lambda opened, to, start: read.append(len(to[0])) or plain(opened, to, start)
     )
     course = image.isel(slice=1, row=4, column=2).values
     assert read == [7 * 2] * 3
