@@ -7,21 +7,27 @@ import threading
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels.encoders import RLELosslessEncoder
 
 from imagedata_xr.errors import ImagedataError
 from imagedata_xr.formats.dicom import decoding, fragments
 from imagedata_xr.formats.dicom.fragments import frame_bytes
 from imagedata_xr.formats.dicom.headers import read_header
 from imagedata_xr.formats.dicom.instance import frames_of
-from imagedata_xr.sources import LocalFile
+from imagedata_xr.frames import PixelFormat, PixelRef
+from imagedata_xr.sources import LocalFile, MemoryBytes
 from imagedata_xr.testing import Phantom, write_series
 
 imagecodecs = pytest.importorskip("imagecodecs")
 
 LOSSLESS, LS, J2K = "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90"
+HTJ2K, RLE = "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.5"
 SHAPE = (3, 32, 24)
+KINDS = (("uint16", 12), ("int16", 12), ("uint16", 16))
 
 
 def encoded(values, syntax, bits):
@@ -29,10 +35,31 @@ def encoded(values, syntax, bits):
     if syntax == J2K:
         options = {"level": 0, "reversible": True, "codecformat": "j2k", "bitspersample": bits}
         return imagecodecs.jpeg2k_encode(values, **options)
+    if syntax == HTJ2K:
+        return imagecodecs.htj2k_encode(values, reversible=True)
+    if syntax == RLE:
+        return run_lengths(values, bits)
     plain = values.view(f"u{values.itemsize}") & values.dtype.type((1 << bits) - 1).view("u2")
     if syntax == LS:
         return imagecodecs.jpegls_encode(plain)
     return imagecodecs.jpeg8_encode(plain, lossless=True, bitspersample=bits)
+
+
+def run_lengths(values, bits):
+    """Return the RLE frame that pydicom makes."""
+    rows, columns = values.shape
+    return RLELosslessEncoder.encode(
+        values,
+        rows=rows,
+        columns=columns,
+        samples_per_pixel=1,
+        bits_allocated=values.itemsize * 8,
+        bits_stored=bits,
+        pixel_representation=int(values.dtype.kind == "i"),
+        photometric_interpretation="MONOCHROME2",
+        number_of_frames=1,
+        encoding_plugin="pydicom",
+    )
 
 
 def compressed(folder, syntax, kind=("uint16", 12), *, join=False, table=True):
@@ -57,8 +84,13 @@ def compressed(folder, syntax, kind=("uint16", 12), *, join=False, table=True):
     return np.stack(values)
 
 
-@pytest.mark.parametrize("syntax", [LOSSLESS, LS, J2K])
-@pytest.mark.parametrize(("dtype", "bits"), [("uint16", 12), ("int16", 12), ("uint16", 16)])
+@pytest.mark.parametrize(
+    ("syntax", "dtype", "bits"),
+    [
+        *((syntax, *kind) for syntax in (LOSSLESS, LS, J2K, RLE) for kind in KINDS),
+        (HTJ2K, "uint16", 16),
+    ],
+)
 def test_fast_decoders_give_the_stored_values(tmp_path, syntax, dtype, bits):
     """Signed and unsigned pixels are those that were encoded, and pydicom's, without pydicom."""
     values = compressed(tmp_path, syntax, (dtype, bits))
@@ -96,10 +128,10 @@ def test_several_threads_decode(tmp_path, monkeypatch):
     assert sorted(map(np.sum, image.values)) == sorted(map(np.sum, values))
 
 
-@pytest.mark.parametrize("syntax", [LOSSLESS, LS, J2K])
+@pytest.mark.parametrize("syntax", [LOSSLESS, LS, J2K, HTJ2K, RLE])
 def test_damage_is_no_image(tmp_path, syntax):
     """A frame cut off within its fragment is an error, or what pydicom makes of it."""
-    compressed(tmp_path, syntax)
+    compressed(tmp_path, syntax, ("uint16", 16 if syntax == HTJ2K else 12))
     for path in tmp_path.iterdir():
         dataset = dcmread(path)
         piece = next(generate_frames(dataset.PixelData, number_of_frames=1))
@@ -116,6 +148,26 @@ def test_damage_is_no_image(tmp_path, syntax):
             continue
         assert expected is not None
         np.testing.assert_array_equal(found, expected)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_damaged_frames_are_what_pydicom_says(data):
+    """Whatever is changed in a frame: what is decoded fast, pydicom decodes to the same values."""
+    syntax = data.draw(st.sampled_from((RLE, HTJ2K)))
+    bits = data.draw(st.sampled_from((8, 16)))
+    rows, columns = data.draw(st.sampled_from(((9, 7), (16, 16), (1, 5))))
+    numbers = data.draw(st.binary(min_size=rows * columns, max_size=rows * columns))
+    values = (np.frombuffer(numbers, np.uint8) // 64).reshape(rows, columns).astype(f"u{bits // 8}")
+    piece = bytearray(encoded(values, syntax, bits))
+    for _ in range(data.draw(st.integers(0, 3))):
+        piece[data.draw(st.integers(0, len(piece) - 1))] = data.draw(st.integers(0, 255))
+    del piece[data.draw(st.one_of(st.just(len(piece)), st.integers(0, len(piece)))) :]
+    form = PixelFormat(rows, columns, 1, bits, bits, bits - 1, syntax=syntax)
+    fast = decoding._fast(bytes(piece), form)
+    if fast is not None:
+        ref = PixelRef(MemoryBytes("frame", b""), form, 0, 0)
+        np.testing.assert_array_equal(fast, decoding._from_frame(bytes(piece), ref))
 
 
 def test_header_and_codestream_that_disagree_go_to_pydicom(tmp_path):

@@ -602,7 +602,10 @@ def test_missing_decoder_names_the_package(tmp_path, monkeypatch):
     """Without a decoder for its syntax an image says what to install."""
     from pydicom.pixels.decoders import RLELosslessDecoder
 
+    from imagedata_xr.formats.dicom import decoding
+
     write_series(Phantom(transfer_syntax="rle"), tmp_path / "s")
+    monkeypatch.setattr(decoding, "_imported", lambda _: None)
     monkeypatch.setattr(RLELosslessDecoder, "_available", {})
     da = opened(tmp_path / "s")
     with pytest.raises(MissingDependencyError, match=r"imagedata_xr\[codecs\]"):

@@ -2,13 +2,16 @@
 Frames that a decoder has to make: compressed, deflated, big endian, of a palette.
 
 pydicom and its plug-ins decode whatever there is. Where imagecodecs is installed it decodes JPEG
-Lossless, JPEG-LS and JPEG 2000 in grey, to the same values several times as fast, and by several
-threads at once; what it refuses, or what is not as the header says, goes to pydicom all the same.
+Lossless, JPEG-LS, JPEG 2000 (High Throughput too) and RLE in grey, to the same values, mostly faster,
+and by several threads at once; what it refuses, or what is not as the header says, goes to pydicom
+all the same. So do JPEG Baseline and Extended, where decoders round differently.
 """
 
 from __future__ import annotations
 
 import io
+import operator
+import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["decoded", "is_parallel"]
 
 # Functions of imagecodecs that refuse damage as the plug-ins of pydicom do. OpenJPH does not (High
-# Throughput JPEG 2000), and neither does its decoder of RLE.
+# Throughput JPEG 2000, which OpenJPEG decodes as well), and neither does its decoder of whole RLE frames.
 _FAST: Final = {
     "1.2.840.10008.1.2.4.57": "jpeg8_decode",
     "1.2.840.10008.1.2.4.70": "jpeg8_decode",
@@ -36,7 +39,13 @@ _FAST: Final = {
     "1.2.840.10008.1.2.4.81": "jpegls_decode",
     "1.2.840.10008.1.2.4.90": "jpeg2k_decode",
     "1.2.840.10008.1.2.4.91": "jpeg2k_decode",
+    "1.2.840.10008.1.2.4.201": "jpeg2k_decode",
+    "1.2.840.10008.1.2.4.202": "jpeg2k_decode",
+    "1.2.840.10008.1.2.4.203": "jpeg2k_decode",
+    "1.2.840.10008.1.2.5": "packbits_decode",
 }
+_RLE: Final = "1.2.840.10008.1.2.5"
+_RLE_HEADER: Final = 64
 _SOI: Final = b"\xff\xd8"
 # Start of a JPEG 2000 codestream, then where its SIZ segment tells sign and bits (ISO 15444-1 A.5.1).
 _CODESTREAM, _PRECISION = b"\xff\x4f\xff\x51", 42
@@ -92,7 +101,7 @@ def is_parallel(ref: PixelRef) -> bool:
     return _function(ref.format) is not None and bool(getattr(ref.source, "in_parallel", False))
 
 
-def _function(form: PixelFormat) -> Callable[[bytes], Any] | None:
+def _function(form: PixelFormat) -> Callable[..., Any] | None:
     name = _FAST.get(form.syntax)
     if name is None or form.samples > 1 or form.palette_bits or form.real:
         return None
@@ -100,28 +109,25 @@ def _function(form: PixelFormat) -> Callable[[bytes], Any] | None:
 
 
 @lru_cache(maxsize=8)
-def _imported(name: str) -> Callable[[bytes], Any] | None:
+def _imported(name: str) -> Callable[..., Any] | None:
     try:
         import imagecodecs
     except ImportError:
         return None
     if not getattr(imagecodecs, name.removesuffix("_decode").upper()).available:
         return None
-    found: Callable[[bytes], Any] = getattr(imagecodecs, name)
+    found: Callable[..., Any] = getattr(imagecodecs, name)
     return found
 
 
 def _fast(data: bytes, form: PixelFormat) -> npt.NDArray[Any] | None:
     """Return what imagecodecs makes of a frame; None where pydicom has to decide."""
     decode = _function(form)
-    if decode is None or form.bits_allocated not in (8, 16) or not data.endswith(_ENDS):
+    if decode is None or form.bits_allocated not in (8, 16):
         return None
-    if data.startswith(_CODESTREAM):
-        # pydicom knows what to do where codestream and header contradict each other.
-        sign = 0x80 if form.signed else 0
-        if data[_PRECISION] != sign | (form.bits_stored - 1):
-            return None
-    elif form.syntax[-2:] in ("90", "91") or not data.startswith(_SOI):
+    if form.syntax == _RLE:
+        return _unpacked(data, form, decode)
+    if not _fits(data, form):
         return None
     try:
         values = decode(data)
@@ -131,6 +137,42 @@ def _fast(data: bytes, form: PixelFormat) -> npt.NDArray[Any] | None:
     if values.shape != (form.rows, form.columns) or values.dtype.itemsize != cell.itemsize:
         return None
     return np.asarray(values.view(cell))
+
+
+def _fits(data: bytes, form: PixelFormat) -> bool:
+    """Tell whether a compressed frame begins and ends as its header makes one expect."""
+    if not data.endswith(_ENDS):
+        return False
+    if data.startswith(_CODESTREAM):
+        # pydicom knows what to do where codestream and header contradict each other.
+        sign = 0x80 if form.signed else 0
+        return data[_PRECISION] == sign | (form.bits_stored - 1)
+    return _FAST[form.syntax] != "jpeg2k_decode" and data.startswith(_SOI)
+
+
+def _unpacked(
+    data: bytes, form: PixelFormat, decode: Callable[..., Any]
+) -> npt.NDArray[Any] | None:
+    """Return what the segments of an RLE frame hold (PS3.5 annex G), if each has a byte a pixel."""
+    width, size = form.bits_allocated // 8, form.rows * form.columns
+    if len(data) < _RLE_HEADER:
+        return None
+    count, *starts = struct.unpack_from(f"<{1 + width}I", data)
+    ends = [*starts[1:], len(data)]
+    if count != width or starts[0] != _RLE_HEADER or any(map(operator.ge, starts, ends)):
+        return None
+    values = np.empty((form.rows, form.columns), f"{'i' if form.signed else 'u'}{width}")
+    # The first segment has the most significant bytes.
+    places = values.reshape(-1).view(np.uint8).reshape(size, width)[:, ::-1]
+    for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        try:
+            held = decode(memoryview(data)[start:end], out=size)
+        except Exception:  # noqa: BLE001 - whatever it is, pydicom says what is wrong
+            return None
+        if len(held) != size:
+            return None
+        places[:, number] = np.frombuffer(held, np.uint8)
+    return values
 
 
 def _options(form: PixelFormat, frames: int) -> dict[str, Any]:

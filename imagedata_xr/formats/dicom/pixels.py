@@ -73,6 +73,8 @@ class PixelReader:
                 f"{ref.source.name}: the pixels have the shape {stored.shape}, the header says "
                 f"{self.shape}"
             )
+        if _same_bits(stored.dtype, out.dtype):
+            stored = stored.view(out.dtype)
         self._put(stored, ref, ref.slope, out)
 
     def _put(
@@ -202,10 +204,7 @@ class PixelReader:
                 return False
             files.append(file)
             starts.append(start + first * row)
-        alike = dtype == out.dtype or (
-            dtype.itemsize == out.dtype.itemsize and dtype.kind in "iu" and out.dtype.kind in "iu"
-        )
-        there = alike and out.flags.c_contiguous
+        there = _same_bits(dtype, out.dtype) and out.flags.c_contiguous
         place = out.view(dtype) if there else _array(out.shape, dtype, room)
         count = read_parts(files, starts, place.data.cast("B"))
         if count < place.nbytes:
@@ -247,6 +246,17 @@ class PixelReader:
                 replace(ref, format=form, offset=ref.offset + row * width, length=length)
             )
         return band[:, column : column + self.shape[1]]
+
+
+def _same_bits(one: np.dtype[Any], other: np.dtype[Any]) -> bool:
+    """Tell whether values that fit in both types are the same bits, in native byte order."""
+    return one == other or (
+        one.itemsize == other.itemsize
+        and one.kind in "iu"
+        and other.kind in "iu"
+        and one.isnative
+        and other.isnative
+    )
 
 
 def _array(
