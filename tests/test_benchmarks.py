@@ -121,3 +121,24 @@ def test_patched_files_are_one_series(tmp_path):
     assert dict(image.sizes) == {"time": 30, "slice": 5, "row": 16, "column": 16}
     assert len(set(image.frame.values.ravel().tolist())) == 150
     assert len({frame.tobytes() for frame in image.values.reshape(150, -1)}) == 150
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the cores of a process are chosen on Linux")
+def test_smoke_of_parts_and_codecs():
+    """Each part and each transfer syntax has its line, and what is compared has the same values."""
+    pytest.importorskip("imagecodecs")
+    pytest.importorskip("libjpeg")
+    small = "--frames 4 --size 8 --images 2 --image-size 32 --rounds 1"
+    done = subprocess.run(
+        [sys.executable, FOLDER / "parts_and_codecs.py", *small.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    # Two heads, two parts of two series, seven syntaxes.
+    assert len(lines) == 2 + 4 + 7
+    assert "| HTJ2K |" in done.stdout
+    assert "| one time point, 4 frames, enhanced |" in done.stdout

@@ -154,7 +154,7 @@ def frame_bytes(source: Source, offset: int, form: PixelFormat, number: int) -> 
     return _joined(source.read(start, end - start), first=0)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _frame_places(source: Source, _: object, offset: int, frames: int) -> array[int] | None:
     """Return where the frames of a file with this stamp begin, and where the last one has ended."""
     size = source.size
