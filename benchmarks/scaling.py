@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import statistics
@@ -137,17 +138,21 @@ def case_stream(warm, folder, what, chunks, memory):
         image = _opened(folder, chunks="auto" if chunks == "auto" else {})
         before = client.run(time.process_time)
         start = time.perf_counter()
-        reduce(image).compute()
-        seconds = time.perf_counter() - start
+        try:
+            reduce(image).compute()
+            seconds = time.perf_counter() - start
+        except distributed.scheduler.KilledWorker:
+            seconds = math.inf
+            client.wait_for_workers(2)
         after = client.run(time.process_time)
         peak = max(client.run(_peak).values())
     return {
         "load": load,
         "alone": alone,
         "dask": seconds,
-        "cpu": sum(after.values()) - sum(before.values()),
+        "cpu": max(0.0, sum(after.values()) - sum(before.values())),
         "peak": peak / 1e6,
-        "lost": len(set(before) - set(after)),
+        "lost": len(set(before) - set(after)) if seconds < math.inf else 2,
         "megabytes": image.nbytes / 1e6,
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,19 @@ def test_graphs_are_linear_and_small(tmp_path):
     assert (few, many) == (101, 301)
     assert (bytes_many - bytes_few) / 200 < 300
     assert bytes_many < pixels / 5
+
+
+def test_frames_come_back_from_other_processes(folder):
+    """Where a frame is, and when its file was changed, is the same after pickling."""
+    array = xr.open_dataarray(folder, engine="dicom").variable._data
+    while not hasattr(array, "refs"):
+        array = array.array
+    refs = array.refs.ravel().tolist()
+    refs += [replace(refs[0], number=3, slope=2.5, intercept=-1.0, tile=(8, 16), padding=(0, 5))]
+    back = pickle.loads(pickle.dumps(refs))
+    assert back == refs
+    assert [ref.source.stamp for ref in back] == [ref.source.stamp for ref in refs]
+    assert refs[0].source.stamp is not None
 
 
 def kill_once(block, mark, caller):

@@ -76,6 +76,9 @@ class LocalFile:
     def __hash__(self) -> int:
         return hash(self.path)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.stamp)
+
     @property
     def name(self) -> str:
         """The path."""
