@@ -26,8 +26,10 @@ _BLOCK: Final = 4 << 20
 _SMALL: Final = 8 << 20
 # Frames that are read one by one, to see how long that takes.
 _FIRST: Final = 8
-# Seconds a frame, and a byte, beyond which files are waited for: a slow disk.
+# Seconds a frame, and a byte, beyond which files are waited for: a slow disk. Threads that share
+# few cores with other programs wait as well: several times as much.
 _SLOW: Final = (1e-3, 2e-9)
+_SHARED: Final = 5
 
 
 class FrameReader(Protocol):
@@ -110,6 +112,7 @@ def _native(
 ) -> Iterator[None]:
     """Read frames that need no decoder: blocks of them, or single ones where each is waited for."""
     limit = _SLOW[0] + _SLOW[1] * held / max(1, count)
+    workers = threads if held >= _SMALL else 1
     size = max(1, _BLOCK * count // max(1, held))
     first = range(min(_FIRST, count))
     spans = [(number, number + 1) for number in first]
@@ -119,10 +122,10 @@ def _native(
         begun = perf_counter()
         read(*span)
         length = span[1] - span[0]
-        return length, perf_counter() - begun > limit * length
+        scale = 1 if span[0] < _FIRST or workers == 1 else _SHARED
+        return length, perf_counter() - begun > limit * length * scale
 
     done = slow = 0
-    workers = threads if held >= _SMALL else 1
     for part, number in ((spans[:_FIRST], 1), (spans[_FIRST:], workers)):
         with closing(by_threads(timed, part, number)) as found:
             for length, late in found:
@@ -133,7 +136,8 @@ def _native(
                     break
         if slow >= _FIRST:
             break
-    yield from by_threads(lambda number: read(number, number + 1), range(done, count))
+    if done < count:
+        yield from by_threads(lambda number: read(number, number + 1), range(done, count))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -210,3 +211,24 @@ def test_parts_of_one_file(tmp_path):
     with pytest.raises(SourceError, match="gone: no such file"):
         parts.read_parts([file, gone], [0, 0], memoryview(buffer))
     assert not [one for one in Path("/proc/self/fd").iterdir() if one.resolve() == path]
+
+
+@pytest.mark.usefixtures("by_two")
+def test_files_that_are_waited_for_later(tmp_path, monkeypatch):
+    """Where files become slow after the first ones, more of them are waited for at a time."""
+    truth = Phantom(shape=SHAPE, axes=AXES, noise=3)
+    write_series(truth, tmp_path)
+    monkeypatch.setattr(loading, "_SHARED", 1)
+    plain, numbers, names = os.preadv, count(), set()
+
+    def preadv(*where):
+        names.add(threading.current_thread().name)
+        if next(numbers) > 10:
+            time.sleep(0.02)
+        return plain(*where)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    image = xr.open_dataarray(tmp_path, engine="dicom")
+    np.testing.assert_array_equal(image.values, truth.truth().values)
+    # One, then two, then up to 16.
+    assert len(names) > 3
