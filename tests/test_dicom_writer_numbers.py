@@ -38,6 +38,17 @@ def stated(header):
     return float(header.DerivationDescription.split("at most ")[1].split(";")[0])
 
 
+@pytest.mark.parametrize("dtype", [">i2", ">u2", "<i2", ">f4"])
+def test_byte_order_of_the_array(tmp_path, dtype):
+    """Files have the low byte first, whatever the array has: pydicom reads the same numbers."""
+    write_series(Phantom(shape=(12, 5, 7)), tmp_path / "in")
+    image = opened(tmp_path / "in")
+    image = image.copy(data=(np.arange(image.size) * 7).reshape(image.shape).astype(dtype))
+    image.med.to_dicom(tmp_path / "out")
+    for place, path in enumerate(sorted((tmp_path / "out").iterdir())):
+        np.testing.assert_array_equal(pydicom.dcmread(path).pixel_array, image[place])
+
+
 @pytest.mark.parametrize("modality", ["MR", "CT", "PT"])
 def test_each_frame_by_itself(tmp_path, modality):
     """With a slope for each frame the errors are those that each frame states, and much smaller."""

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagedata_xr.errors import ImagedataError, ImagedataWarning
-from imagedata_xr.formats.dicom.write import derived, instances, patch, series, to_dicom, uids
+from imagedata_xr.formats.dicom.write import derived, patch, series, to_dicom, uids
 from imagedata_xr.testing import Phantom, write_series
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,9 +40,11 @@ def both_ways(tmp_path, monkeypatch):
     """Return a function that writes an image in the fast and in the slow way, with the same UIDs."""
     patched = Counter()
 
-    def counted(path, parts):
+    parts = patch.PatchedHeader.parts
+
+    def counted(header):
         patched.update(n=1)
-        patch.write_file(path, parts)
+        return parts(header)
 
     def write(da, **options):
         found = {}
@@ -55,7 +57,7 @@ def both_ways(tmp_path, monkeypatch):
                 if name == "slow":
                     changed.setattr(series._Series, "in_either_way", lambda _, write: write())
                 else:
-                    changed.setattr(instances, "write_file", counted)
+                    changed.setattr(patch.PatchedHeader, "parts", counted)
                 target = to_dicom(
                     da, tmp_path / f"{name} {len(list(tmp_path.iterdir()))}", **options
                 )

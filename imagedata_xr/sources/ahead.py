@@ -59,7 +59,11 @@ def cores() -> int:
 
 
 def by_threads(
-    function: Callable[[_T], _R], items: Iterable[_T], workers: int = _WORKERS
+    function: Callable[[_T], _R],
+    items: Iterable[_T],
+    workers: int = _WORKERS,
+    *,
+    waiting: int = _WAITING,
 ) -> Generator[_R]:
     """
     Yield what a function gives for each item, in their order, made by threads.
@@ -71,20 +75,22 @@ def by_threads(
     items : iterable
     workers : int
         Number of threads; with one, there are none.
+    waiting : int
+        Calls begun before their results are asked for.
     """
     if workers == 1:
         yield from map(function, items)
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    waiting: deque[Future[_R]] = deque()
+    begun: deque[Future[_R]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="imagedata_xr")
     try:
         for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) == _WAITING:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            begun.append(pool.submit(function, item))
+            if len(begun) == waiting:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

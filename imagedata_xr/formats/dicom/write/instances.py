@@ -17,7 +17,7 @@ from imagedata_xr.formats.dicom.write.numbers import decimal
 from imagedata_xr.formats.dicom.write.patch import PatchedHeader, drop_range, write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -195,7 +195,13 @@ def damaged_headers() -> Iterator[None]:
         ) from error
 
 
-def save(dataset: Any, path: Path, *, syntax: str | None = None) -> None:
+def save(
+    dataset: Any,
+    path: Path,
+    *,
+    syntax: str | None = None,
+    write: Callable[[Path, Sequence[Any]], None] = write_file,
+) -> None:
     """
     Write an instance to a file (PS3.10 7.1).
 
@@ -209,6 +215,8 @@ def save(dataset: Any, path: Path, *, syntax: str | None = None) -> None:
     path : pathlib.Path
     syntax : str, optional
         UID of the transfer syntax.
+    write : callable, optional
+        Writes a file from the parts of a PatchedHeader, at once or soon.
 
     Raises
     ------
@@ -218,7 +226,7 @@ def save(dataset: Any, path: Path, *, syntax: str | None = None) -> None:
     # Elements of commands and of the file: damaged files have them in the data set.
     drop_range(dataset, 0, 0x0008_0000)
     if isinstance(dataset, PatchedHeader):
-        write_file(path, dataset.parts())
+        write(path, dataset.parts())
         return
     if not dataset.get("SOPClassUID"):
         dataset.SOPClassUID = class_of(

@@ -117,6 +117,9 @@ class Layout:
                 yield index, values[offset]
 
     def _blocks(self) -> Iterator[tuple[slice, ...]]:
+        if isinstance(self.image.variable._data, np.ndarray):  # noqa: SLF001 - `data` loads it
+            yield tuple(slice(0, self.image.sizes[name]) for name in self.leading)
+            return
         chunks = self.image.chunksizes
         sizes = [chunks.get(name) or (1,) * self.image.sizes[name] for name in self.leading]
         ends = [np.cumsum(one).tolist() for one in sizes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from imagedata_xr import schema
 from imagedata_xr.errors import DataWarning, FormatError, HeaderError, WriteError
 from imagedata_xr.formats.dicom.write.acquisition import acquisition_of, start_of
+from imagedata_xr.formats.dicom.write.behind import FilesBehind
 from imagedata_xr.formats.dicom.write.classes import (
     PET,
     SECONDARY_CAPTURE,
@@ -32,7 +34,7 @@ from imagedata_xr.formats.dicom.write.instances import (
 )
 from imagedata_xr.formats.dicom.write.keywords import needs_unicode
 from imagedata_xr.formats.dicom.write.lineage import lineage_of, own_frames
-from imagedata_xr.formats.dicom.write.patch import Patcher, UnusualError
+from imagedata_xr.formats.dicom.write.patch import Patcher, UnusualError, write_file
 from imagedata_xr.formats.dicom.write.patient import require_one_patient
 from imagedata_xr.formats.dicom.write.source_headers import Cuts, source_frames
 from imagedata_xr.formats.dicom.write.target import file_name
@@ -45,9 +47,10 @@ from imagedata_xr.formats.dicom.write.values import (
     frame_encoding,
 )
 from imagedata_xr.progress import track
+from imagedata_xr.sources.ahead import by_threads, cores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import DTypeLike, NDArray
@@ -65,6 +68,8 @@ __all__ = ["Wish", "write_series"]
 
 # Files in a row that only pydicom can write: then so are the others.
 _PATIENCE = 8
+# To begin threads takes as long as to write some files.
+_FEW = 8
 
 
 class _ChangedError(Exception):
@@ -123,6 +128,7 @@ class _Series:
     facts: SeriesFacts | None = None
     patcher: Patcher = field(default_factory=Patcher)
     unusual: int = 0
+    write: Callable[[Path, Sequence[Any]], None] = write_file
 
     @property
     def count(self) -> int:
@@ -155,7 +161,7 @@ class _Series:
         if sources and "SourceImageSequence" in dataset:
             put_references(dataset, sources)
         path = self.folder / file_name(number, self.count)
-        save(dataset, path, syntax=self.wish.syntax)
+        save(dataset, path, syntax=self.wish.syntax, write=self.write)
 
     def _check_references(self, dataset: Dataset) -> None:
         """Leave out references to the source's images, where another patient gets the result."""
@@ -231,7 +237,8 @@ def write_series(layout: Layout, wish: Wish, folder: Path) -> None:
     reason = "its frames have no source of their own"
     if known and sources is not None:
         try:
-            _write_copies(series)
+            with _behind(series):
+                _write_copies(series)
         except _ChangedError as changed:
             reason = str(changed)
             shutil.rmtree(folder)
@@ -242,7 +249,19 @@ def write_series(layout: Layout, wish: Wish, folder: Path) -> None:
             return
     if wish.keep_uid:
         raise WriteError(f"keep_uid: this is not the image that was opened: {reason}")
-    _write_derived(series)
+    with _behind(series):
+        _write_derived(series)
+
+
+@contextmanager
+def _behind(series: _Series) -> Iterator[None]:
+    """Let other threads write the files, if they are many."""
+    if series.count < _FEW:
+        yield
+        return
+    with FilesBehind() as files:
+        series.write = files.write
+        yield
 
 
 def _covers(sources: SourceFrames, layout: Layout, keys: NDArray[Any] | None) -> bool:
@@ -340,16 +359,13 @@ def _write_derived(series: _Series) -> None:
         )
     encoding = _encoding(series, headers.sop_class)
     # Of integers, and of numbers that are whole all over the series, none is rounded.
-    each = series.wish.scale == "frame" and encoding.error > 0
+    each = wish.scale == "frame" and encoding.error > 0
     if headers.sop_class in ULTRASOUND and encoding.dtype.itemsize > 1:
         headers.sop_class = SECONDARY_CAPTURE
     if series.acquisition.times is not None and series.acquisition.start is None:
         series.acquisition.start = headers.start
-    for index, plane in _frames(series, "writing"):
-        form = encoding
-        if each:
-            form = frame_encoding(encoding, plane, through_zero=headers.sop_class == PET)
-        stored = form.encode(plane)
+    through_zero = headers.sop_class == PET
+    for index, form, stored in _stored(series, encoding, each=each, through_zero=through_zero):
 
         def write(index: Any = index, form: Encoding = form, stored: Any = stored) -> None:
             dataset = headers.make(index, describe(form))
@@ -361,7 +377,8 @@ def _write_derived(series: _Series) -> None:
             put_grid_format(dataset, stored)
             if not layout.is_rgb:
                 headers.put_rescale(dataset, form, always=each)
-            put_pixels(dataset, stored.tobytes(), cell=stored.dtype.itemsize * 8)
+            data = memoryview(stored.reshape(-1).view(np.uint8))
+            put_pixels(dataset, data, cell=stored.dtype.itemsize * 8)
             series.finish(dataset, index, lineage.of(index))
 
         series.in_either_way(write)
@@ -372,6 +389,24 @@ def _write_derived(series: _Series) -> None:
             DataWarning,
             stacklevel=4,
         )
+
+
+def _stored(
+    series: _Series, encoding: Encoding, *, each: bool, through_zero: bool
+) -> Iterator[tuple[tuple[int, ...], Encoding, NDArray[Any]]]:
+    """Yield the index of each frame, how it is stored, and the stored integers."""
+
+    def encode(
+        frame: tuple[tuple[int, ...], NDArray[Any]],
+    ) -> tuple[tuple[int, ...], Encoding, NDArray[Any]]:
+        index, plane = frame
+        form = frame_encoding(encoding, plane, through_zero=through_zero) if each else encoding
+        return index, form, form.encode(plane)
+
+    # To scale numbers takes longer than all else; whole ones are written as they stand.
+    whole = series.layout.image.dtype.kind in "biu"
+    workers = 1 if whole or series.count < _FEW else cores()
+    yield from by_threads(encode, _frames(series, "writing"), workers, waiting=2 * workers)
 
 
 def _encoding(series: _Series, sop_class: str) -> Encoding:

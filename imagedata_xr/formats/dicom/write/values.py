@@ -85,8 +85,12 @@ class Encoding:
         WriteError
             A value does not fit: the array has changed while it was written.
         """
+        # DICOM has the low byte first, whatever the array has (PS3.5 section 7.3).
+        stored = self.dtype.newbyteorder("<")
         if plane.dtype.kind in "biu" and self.is_identity:
             numbers = plane
+            if self.padding is None and np.can_cast(plane.dtype, stored):
+                return np.ascontiguousarray(plane, dtype=stored)
         else:
             numbers = plane.astype(np.float64)
             numbers -= float(self.intercept)
@@ -102,7 +106,7 @@ class Encoding:
             raise WriteError(
                 f"values between {plane.min()} and {plane.max()} do not fit into {self.dtype}"
             )
-        return np.ascontiguousarray(numbers.astype(self.dtype))
+        return np.ascontiguousarray(numbers, dtype=stored)
 
 
 def extent_of(planes: Iterable[NDArray[Any]], *, padding: bool = False) -> Extent:
