@@ -486,6 +486,9 @@ def padding(header: Header, form: PixelFormat) -> tuple[int, int] | None:
 
 
 def _real(header: Header, keyword: str, default: float) -> float:
+    quick = _decimals(header, TAG_OF[keyword])
+    if len(quick) == 1:
+        return quick[0]
     value = header.get(keyword)
     if value is None:
         return default

@@ -160,23 +160,26 @@ def _check_rescale(flat: Sequence[Frame]) -> None:
     """Raise where some frames lack what others are scaled by; warn where all lack one half of it."""
     if all(frame.ref.slope == 1 and frame.ref.intercept == 0 for frame in flat):
         return
-    for keyword, other, taken in (
-        ("RescaleSlope", "RescaleIntercept", 1),
-        ("RescaleIntercept", "RescaleSlope", 0),
+    for name, keyword, other, taken in (
+        ("slope", "RescaleSlope", "RescaleIntercept", 1),
+        ("intercept", "RescaleIntercept", "RescaleSlope", 0),
     ):
+        # Where a header has none, this is what its frame has.
+        if all(getattr(frame.ref, name) != taken for frame in flat):
+            continue
         values = attribute(keyword, flat)
         bare = [frame for frame, value in zip(flat, values, strict=True) if value is None]
         if not bare:
             continue
-        name = bare[0].ref.source.name
+        file = bare[0].ref.source.name
         if len(bare) < len(flat):
             raise FormatError(
-                f"{name}: has no {keyword}, but other images of the series have "
+                f"{file}: has no {keyword}, but other images of the series have "
                 "(rescale=False opens the stored values)"
             )
         if any(value is not None for value in attribute(other, flat)):
             warnings.warn(
-                f"{name}: has {other}, but no {keyword}: {taken} is taken (rescale=False opens the "
+                f"{file}: has {other}, but no {keyword}: {taken} is taken (rescale=False opens the "
                 "stored values)",
                 DataWarning,
                 stacklevel=outside(),

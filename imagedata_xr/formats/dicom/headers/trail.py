@@ -113,12 +113,13 @@ class Trail:
             ``setdefault`` of a dict of equal values.
         """
         own = self._base.copy()
+        begins = data.startswith
         place = PREFIX
         ends = []
         try:
             for steps, last, length in self._parts:
                 for fixed, count, width, tag, value in steps:
-                    if not data.startswith(fixed, place):
+                    if not begins(fixed, place):
                         return None
                     place += count
                     if width < 0:
@@ -131,7 +132,7 @@ class Trail:
                         found = data[begin:place]
                         if found != value:
                             own[tag] = intern(found, found)
-                if not data.startswith(last, place):
+                if not begins(last, place):
                     return None
                 place += length
                 ends.append(place)
