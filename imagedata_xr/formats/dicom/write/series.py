@@ -17,7 +17,6 @@ from imagedata_xr.formats.dicom.write.behind import FilesBehind
 from imagedata_xr.formats.dicom.write.classes import (
     PET,
     SECONDARY_CAPTURE,
-    SIXTEEN,
     ULTRASOUND,
     complete,
 )
@@ -37,17 +36,11 @@ from imagedata_xr.formats.dicom.write.lineage import lineage_of, own_frames
 from imagedata_xr.formats.dicom.write.patch import Patcher, UnusualError, write_file
 from imagedata_xr.formats.dicom.write.patient import require_one_patient
 from imagedata_xr.formats.dicom.write.source_headers import Cuts, source_frames
+from imagedata_xr.formats.dicom.write.stored import FEW, encoding_of, planes_of, stored_frames
 from imagedata_xr.formats.dicom.write.target import file_name
 from imagedata_xr.formats.dicom.write.template import apply_template
 from imagedata_xr.formats.dicom.write.uids import new_uid
-from imagedata_xr.formats.dicom.write.values import (
-    Encoding,
-    choose_encoding,
-    extent_of,
-    frame_encoding,
-)
 from imagedata_xr.progress import track
-from imagedata_xr.sources.ahead import by_threads, cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -62,14 +55,13 @@ if TYPE_CHECKING:
     from imagedata_xr.formats.dicom.write.layout import Layout
     from imagedata_xr.formats.dicom.write.lineage import Lineage
     from imagedata_xr.formats.dicom.write.source_headers import SourceFrames
+    from imagedata_xr.formats.dicom.write.values import Encoding
     from imagedata_xr.frames import Frame, PixelRef
 
 __all__ = ["Wish", "write_series"]
 
 # Files in a row that only pydicom can write: then so are the others.
 _PATIENCE = 8
-# To begin threads takes as long as to write some files.
-_FEW = 8
 
 
 class _ChangedError(Exception):
@@ -124,7 +116,6 @@ class _Series:
     is_alone: bool = True
     uid: str = field(default_factory=new_uid)
     studies: set[tuple[str, str]] = field(default_factory=set)
-    missing: int = 0
     facts: SeriesFacts | None = None
     patcher: Patcher = field(default_factory=Patcher)
     unusual: int = 0
@@ -256,7 +247,7 @@ def write_series(layout: Layout, wish: Wish, folder: Path) -> None:
 @contextmanager
 def _behind(series: _Series) -> Iterator[None]:
     """Let other threads write the files, if they are many."""
-    if series.count < _FEW:
+    if series.count < FEW:
         yield
         return
     with FilesBehind() as files:
@@ -273,13 +264,6 @@ def _covers(sources: SourceFrames, layout: Layout, keys: NDArray[Any] | None) ->
         return True
     known = {str(frame.values.get(schema.SERIES)) for frame in sources.all_frames().values()}
     return set(map(str, series.values.ravel())) <= known
-
-
-def _frames(series: _Series, what: str) -> Any:
-    """Yield index and values of each frame, with a progress bar."""
-    planes = series.layout.planes()
-    for _ in track(range(series.count), what, show=series.wish.progress):
-        yield next(planes)
 
 
 def _write_copies(series: _Series) -> None:
@@ -314,7 +298,7 @@ def _planes_to_copy(series: _Series) -> Any:
     """Yield index and values of each frame; None for those that are their source's for sure."""
     unread = series.layout.unread()
     if unread is None:
-        yield from _frames(series, "writing")
+        yield from planes_of(series.layout, "writing", progress=series.wish.progress)
         return
     refs, reader = unread
     # The values of the source are those after rescale.
@@ -357,7 +341,13 @@ def _write_derived(series: _Series) -> None:
             DataWarning,
             stacklevel=4,
         )
-    encoding = _encoding(series, headers.sop_class)
+    encoding, missing = encoding_of(
+        layout,
+        headers.sop_class,
+        pixel=wish.pixel,
+        padding=wish.padding,
+        progress=wish.progress,
+    )
     # Of integers, and of numbers that are whole all over the series, none is rounded.
     each = wish.scale == "frame" and encoding.error > 0
     if headers.sop_class in ULTRASOUND and encoding.dtype.itemsize > 1:
@@ -365,7 +355,9 @@ def _write_derived(series: _Series) -> None:
     if series.acquisition.times is not None and series.acquisition.start is None:
         series.acquisition.start = headers.start
     through_zero = headers.sop_class == PET
-    for index, form, stored in _stored(series, encoding, each=each, through_zero=through_zero):
+    for index, form, stored in stored_frames(
+        layout, encoding, each=each, through_zero=through_zero, progress=wish.progress
+    ):
 
         def write(index: Any = index, form: Encoding = form, stored: Any = stored) -> None:
             dataset = headers.make(index, describe(form))
@@ -382,63 +374,10 @@ def _write_derived(series: _Series) -> None:
             series.finish(dataset, index, lineage.of(index))
 
         series.in_either_way(write)
-    if series.missing:
+    if missing:
         warnings.warn(
-            f"{series.missing} values are NaN or infinite, and are stored as Pixel Padding Value, "
+            f"{missing} values are NaN or infinite, and are stored as Pixel Padding Value, "
             "which other programs may show as a number",
             DataWarning,
             stacklevel=4,
         )
-
-
-def _stored(
-    series: _Series, encoding: Encoding, *, each: bool, through_zero: bool
-) -> Iterator[tuple[tuple[int, ...], Encoding, NDArray[Any]]]:
-    """Yield the index of each frame, how it is stored, and the stored integers."""
-
-    def encode(
-        frame: tuple[tuple[int, ...], NDArray[Any]],
-    ) -> tuple[tuple[int, ...], Encoding, NDArray[Any]]:
-        index, plane = frame
-        form = frame_encoding(encoding, plane, through_zero=through_zero) if each else encoding
-        return index, form, form.encode(plane)
-
-    # To scale numbers takes longer than all else; whole ones are written as they stand.
-    whole = series.layout.image.dtype.kind in "biu"
-    workers = 1 if whole or series.count < _FEW else cores()
-    yield from by_threads(encode, _frames(series, "writing"), workers, waiting=2 * workers)
-
-
-def _encoding(series: _Series, sop_class: str) -> Encoding:
-    """Return how all values are stored."""
-    layout, wish = series.layout, series.wish
-    if layout.is_rgb:
-        if layout.image.dtype != np.uint8:
-            raise WriteError(
-                f"colours are written as uint8, not {layout.image.dtype}: scale them first, e.g. "
-                "(da // 256).astype('uint8')"
-            )
-        return Encoding(np.dtype(np.uint8))
-    image = layout.image
-    sixteen = sop_class in SIXTEEN
-    known = image.dtype.name in ("uint16", "int16") or (image.dtype.itemsize == 1 and not sixteen)
-    if known and wish.pixel is None:
-        found = Encoding(np.dtype("uint8") if image.dtype.kind == "b" else image.dtype)
-    else:
-        planes = (plane for _, plane in _frames(series, "range"))
-        extent = extent_of(planes, padding=wish.padding)
-        series.missing = extent.missing
-        found = choose_encoding(
-            image.dtype,
-            extent,
-            pixel=wish.pixel,
-            sixteen=sixteen,
-            through_zero=sop_class == PET,
-        )
-    if sixteen and found.dtype.itemsize != 2:
-        raise WriteError(
-            f"{found.dtype} pixels are none of this class of object, which has 16 bits: "
-            "da.astype('float64') stores the values by slope and intercept, or "
-            "SOPClassUID='1.2.840.10008.5.1.4.1.1.7' writes a Secondary Capture"
-        )
-    return found
