@@ -192,29 +192,31 @@ def _series(root, name, volumes, slices, size):
     return folder
 
 
+def _many(root, asked, case):
+    """Yield number of files and medians of a case, of series of more and more files."""
+    for count in asked.files:
+        folder = _series(root, "many", max(1, count // SLICES), min(SLICES, count), 16)
+        yield _count(folder), _rounds(asked, case, root / "warm", folder)
+        shutil.rmtree(folder)
+
+
 def files(root, asked):
     """Return the table of opening more and more files."""
     yield "| files | us a file (CPU) | bytes a file that stay |"
     yield "|--:|--:|--:|"
-    for count in asked.files:
-        folder = _series(root, "many", max(1, count // SLICES), min(SLICES, count), 16)
-        found = _rounds(asked, "files", root / "warm", folder)
-        yield f"| {_count(folder)} | {found['us']:.0f} | {found['bytes']:.0f} |"
-        shutil.rmtree(folder)
+    for count, found in _many(root, asked, "files"):
+        yield f"| {count} | {found['us']:.0f} | {found['bytes']:.0f} |"
 
 
 def graph(root, asked):
     """Return the table of planning with Dask."""
     yield "| files | open, s (CPU) | plan, s | pickle, s | tasks | pickled bytes a file |"
     yield "|--:|--:|--:|--:|--:|--:|"
-    for count in asked.files:
-        folder = _series(root, "many", max(1, count // SLICES), min(SLICES, count), 16)
-        found = _rounds(asked, "graph", root / "warm", folder)
+    for count, found in _many(root, asked, "graph"):
         yield (
-            f"| {_count(folder)} | {found['open']:.2f} | {found['plan']:.3f} "
+            f"| {count} | {found['open']:.2f} | {found['plan']:.3f} "
             f"| {found['pickle']:.2f} | {found['tasks']:.0f} | {found['bytes']:.0f} |"
         )
-        shutil.rmtree(folder)
 
 
 def slow(root, asked):

@@ -15,7 +15,7 @@ from imagedata_xr.errors import (
     OptionError,
     outside,
 )
-from imagedata_xr.frames import alike, attribute, evaluate
+from imagedata_xr.frames import Frames, attribute, evaluate
 from imagedata_xr.naming import plain_name
 from imagedata_xr.sortkeys import names, readings
 
@@ -43,10 +43,7 @@ _SHOWN = ("SeriesNumber", "Modality", "SeriesDescription", "SeriesInstanceUID")
 def by_series(frames: Sequence[Frame]) -> list[list[Frame]]:
     """Group frames by Series Instance UID, in the order of their series numbers."""
     groups: dict[Value, list[Frame]] = {}
-    uids = attribute("SeriesInstanceUID", frames)
-    if alike(uids):
-        return [list(frames)]
-    for uid, frame in zip(uids, frames, strict=True):
+    for uid, frame in zip(attribute("SeriesInstanceUID", frames), frames, strict=True):
         groups.setdefault(uid, []).append(frame)
     return sorted(groups.values(), key=_series_order)
 
@@ -110,8 +107,7 @@ def one_patient(frames: Sequence[Frame]) -> None:
     """
     _constant(frames, "PatientID")
     _one_name(frames)
-    groups = by_series(frames)
-    for group in [frames] if len(groups) == 1 else groups:
+    for group in map(Frames, by_series(frames)):
         for keyword in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientPosition"):
             _constant(group, keyword)
 

@@ -11,7 +11,7 @@ from imagedata_xr.dataset import Labels
 from imagedata_xr.errors import OptionError
 from imagedata_xr.formats.dicom.headerstore import HeaderStore
 from imagedata_xr.formats.dicom.whose import whose_of
-from imagedata_xr.frames import Frames, alike, attribute
+from imagedata_xr.frames import alike, attribute
 from imagedata_xr.sorting.columns import read
 from imagedata_xr.sortkeys import readings
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from imagedata_xr.frames import Frame
+    from imagedata_xr.frames import Frame, Frames
     from imagedata_xr.sorting import Cube
 
 __all__ = ["earliest", "per_frame"]
@@ -32,13 +32,15 @@ _ACQUIRED = frozenset({"AcquisitionDateTime", "AcquisitionDate+AcquisitionTime",
 _ROUNDING = 1e-4
 
 
-def per_frame(cube: Cube, coords: Sequence[str]) -> dict[str, Labels]:
+def per_frame(cube: Cube, flat: Frames, coords: Sequence[str]) -> dict[str, Labels]:
     """
     Return the values of the frames that become coordinates.
 
     Parameters
     ----------
     cube : Cube
+    flat : Frames
+        Those of the cube, one after the other.
     coords : sequence of str
         DICOM keywords that the user wants beside those that every image has.
 
@@ -47,7 +49,6 @@ def per_frame(cube: Cube, coords: Sequence[str]) -> dict[str, Labels]:
     OptionError
         No frame has a value for one of `coords`.
     """
-    flat = Frames(cube.frames.ravel().tolist())
     shape = cube.frames.shape
     dims = set(cube.names)
     keys = [frame.hash for frame in flat]

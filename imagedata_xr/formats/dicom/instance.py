@@ -13,7 +13,6 @@ from imagedata_xr.formats.dicom.framevalues import FrameValues, KeywordValues
 from imagedata_xr.formats.dicom.headers.decode import PADDING
 from imagedata_xr.formats.dicom.headers.dictionary import TAG_OF
 from imagedata_xr.formats.dicom.headers.header import TAIL
-from imagedata_xr.formats.dicom.headers.shared import Memory
 from imagedata_xr.formats.dicom.vendors.own import slice_time
 from imagedata_xr.frames import Frame, Frames, PixelFormat, PixelRef
 from imagedata_xr.options import limits
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from imagedata_xr.formats.dicom.headers import Header
-    from imagedata_xr.formats.dicom.headers.shared import Shared
     from imagedata_xr.frames import Value
 
 __all__ = ["InstanceValues", "frames_of", "header_values", "pixel_format"]
@@ -87,30 +85,12 @@ class InstanceValues(KeywordValues):
             headers = frames.alike[InstanceValues]
             if headers:
                 return _recall_alike(asked, headers)
-        found: list[_T] = []
-        shared: Shared | None = None
-        memory, settled = Memory(), False
-        result: Any = None
-        for frame in frames:
-            values = frame.values
-            if type(values) is not InstanceValues:
-                found.append(function(values))
-                continue
-            header = values.header
-            if header.shared is not shared:
-                shared = header.shared
-                result = header.recall(asked)
-                memory = shared.memory[asked]
-                settled = memory.settle(shared.varying)
-            elif not settled:
-                # As `recall`, without its calls: most of what varies takes few values.
-                result = memory.results.get(memory.key(header.own), memory)
-                if result is memory:
-                    result = header.recall(asked)
-                else:
-                    memory.hits += 1
-            found.append(result)
-        return tuple(found)
+        return tuple(
+            [
+                values.header.recall(asked) if type(values) is InstanceValues else function(values)
+                for values in (frame.values for frame in frames)
+            ]
+        )
 
     def __iter__(self) -> Iterator[str]:
         yield from (keyword for keyword in self.header.keywords() if keyword not in _DERIVED)

@@ -126,7 +126,7 @@ def to_dataset(cube: Cube, found: Scan, options: Options) -> xr.Dataset:
         _check_rescale(flat)
     _warn_bits(flat)
     _warn_uneven(cube)
-    frames = per_frame(cube, options.coords)
+    frames = per_frame(cube, flat, options.coords)
     series = frames[schema.SERIES]
     store = series.encoding[schema.HEADERS]
     attrs = {

@@ -18,7 +18,7 @@ from imagedata_xr.formats.dicom.headers.walk import Found, UnusualError, Window
 from imagedata_xr.progress import track
 from imagedata_xr.sources import LocalFile
 from imagedata_xr.sources.ahead import ahead
-from imagedata_xr.sources.files import source_error
+from imagedata_xr.sources.files import READ_ONLY, source_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +34,6 @@ _LARGEST_READ = 1 << 16
 _MARGIN = 512
 # Files of more kinds than this are not of a few series.
 _MOST_ALIKE = 256
-_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _IMPLICIT = "1.2.840.10008.1.2"
 _EXPLICIT_ROOT = "1.2.840.10008.1.2."
 # Big endian, and data sets deflated as a whole (PS3.5 annex A).
@@ -47,7 +46,7 @@ _Start: TypeAlias = "tuple[Source, bytes, int | None]"
 
 def _start_of(source: LocalFile, length: int) -> _Start:
     try:
-        descriptor = os.open(source.path, _FLAGS)
+        descriptor = os.open(source.path, READ_ONLY)
         try:
             data = os.read(descriptor, length)
             status = os.fstat(descriptor)

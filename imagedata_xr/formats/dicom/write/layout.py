@@ -117,7 +117,7 @@ class Layout:
                 yield index, values[offset]
 
     def _blocks(self) -> Iterator[tuple[slice, ...]]:
-        if isinstance(self.image.variable._data, np.ndarray):  # noqa: SLF001 - `data` loads it
+        if self.image.variable._in_memory:  # noqa: SLF001 - xarray has no public name for it
             yield tuple(slice(0, self.image.sizes[name]) for name in self.leading)
             return
         chunks = self.image.chunksizes

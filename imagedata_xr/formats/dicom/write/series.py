@@ -13,7 +13,7 @@ import numpy as np
 from imagedata_xr import schema
 from imagedata_xr.errors import DataWarning, FormatError, HeaderError, WriteError
 from imagedata_xr.formats.dicom.write.acquisition import acquisition_of, start_of
-from imagedata_xr.formats.dicom.write.behind import FilesBehind
+from imagedata_xr.formats.dicom.write.behind import files_behind
 from imagedata_xr.formats.dicom.write.classes import (
     PET,
     SECONDARY_CAPTURE,
@@ -246,12 +246,11 @@ def write_series(layout: Layout, wish: Wish, folder: Path) -> None:
 
 @contextmanager
 def _behind(series: _Series) -> Iterator[None]:
-    """Let other threads write the files, if they are many."""
+    """Let another thread write the files, if they are many."""
     if series.count < FEW:
         yield
         return
-    with FilesBehind() as files:
-        series.write = files.write
+    with files_behind() as series.write:
         yield
 
 
